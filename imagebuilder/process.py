@@ -1,0 +1,145 @@
+"""The one way out to other programs: `run()`, on top of `sh`.
+
+Every command is logged with its output. On failure the error carries the command, its exit code, the
+last lines it printed and the path of the full log.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import IO
+
+import sh
+
+from .errors import BuildError, CommandFailed
+
+TAIL_LINES = 25
+"""How many of its last lines a failed command shows."""
+
+_log_path: ContextVar[Path | None] = ContextVar("log_path", default=None)
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[Path]:
+    """Append every command run inside the block, and all it prints, to the file at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = _log_path.set(path)
+    try:
+        yield path
+    finally:
+        _log_path.reset(token)
+
+
+def current_log() -> Path | None:
+    """The file that commands are logged to at the moment."""
+    return _log_path.get()
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """An environment that does not depend on who builds: a C.UTF-8 locale, and only what tools need to run."""
+    kept = ("PATH", "HOME", "TMPDIR", "TERM", "http_proxy", "https_proxy", "no_proxy", "GNUPGHOME")
+    env = {name: os.environ[name] for name in kept if name in os.environ}
+    path = env.get("PATH", "/usr/bin:/bin").split(":")
+    path += [d for d in ("/usr/local/sbin", "/usr/sbin", "/sbin") if d not in path]
+    env |= {"PATH": ":".join(path), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    return env | dict(extra or {})
+
+
+def find_program(name: str) -> str | None:
+    """The full path of a program of the host, also in the sbin directories that users lack in PATH."""
+    return shutil.which(name, path=clean_environment()["PATH"])
+
+
+def run(
+    *argv: str | os.PathLike[str],
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | bytes | Path | None = None,
+    stdout: Path | None = None,
+    ok: tuple[int, ...] = (0,),
+    on_line: Callable[[str], None] | None = None,
+    quiet: bool = False,
+) -> str:
+    """Run a command to its end and return its standard output as text.
+
+    argv      program (found in PATH and the sbin directories) and its arguments
+    env       the whole environment; `clean_environment()` when None
+    stdin     text, bytes, or the path of a file to read from; nothing when None
+    stdout    a file that gets the standard output instead of the log; then "" is returned
+    ok        exit codes that do not raise
+    on_line   called with each line of output, without its line end, as it comes
+    quiet     do not put the output into the log (for large listings)
+
+    Raises CommandFailed (BuildError) on another exit code, BuildError when the program is not there.
+    """
+    words = tuple(os.fspath(word) for word in argv)
+    environment = dict(env) if env is not None else clean_environment()
+    program = shutil.which(words[0], path=environment.get("PATH", os.defpath))
+    if program is None:
+        raise BuildError(f"program not found: {words[0]}", hint="run 'make setup' to install what a build needs")
+
+    log_path = _log_path.get()
+    log: IO[bytes] | None = log_path.open("ab", buffering=0) if log_path else None
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    kept: list[str] = []
+    started = time.monotonic()
+
+    def take(line: str) -> None:
+        if log is not None and not quiet:
+            log.write(line.encode("utf-8", "surrogateescape"))
+        bare = line.rstrip("\n")
+        tail.append(bare)
+        if on_line is not None:
+            on_line(bare)
+
+    def take_out(line: str) -> None:
+        kept.append(line)
+        take(line)
+
+    source: IO[bytes] | None = None
+    sink: IO[bytes] | None = None
+    try:
+        if log is not None:
+            log.write(f"+ {shlex.join(words)}\n".encode("utf-8", "surrogateescape"))
+        given: str | bytes | IO[bytes] | None = stdin if not isinstance(stdin, Path) else None
+        if isinstance(stdin, Path) or stdin is None:
+            source = (stdin if isinstance(stdin, Path) else Path(os.devnull)).open("rb")
+            given = source
+        if stdout is not None:
+            sink = stdout.open("wb")
+        command = sh.Command(program)
+        try:
+            running = command(
+                *words[1:],
+                _cwd=str(cwd) if cwd else None,
+                _env=environment,
+                _in=given,
+                _out=sink if sink is not None else take_out,
+                _err=take,
+                _tty_in=False,
+                _tty_out=False,
+                _decode_errors="surrogateescape",
+                _return_cmd=True,
+                _new_session=False,
+            )
+            code = running.exit_code or 0
+        except sh.ErrorReturnCode as error:
+            code = error.exit_code
+    finally:
+        for handle in (source, sink):
+            if handle is not None:
+                handle.close()
+        if log is not None:
+            log.write(f"= {time.monotonic() - started:.1f} s\n".encode())
+            log.close()
+    if code not in ok:
+        raise CommandFailed(words, code, tuple(tail), log_path)
+    return "".join(kept)
