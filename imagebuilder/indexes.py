@@ -1,0 +1,236 @@
+"""Package indexes: which sources a root file system has, what they offer, and whether they changed.
+
+The indexes of one set of sources live in an apt directory of their own in the cache, for the image's
+architecture and the build machine's (whose programs run in the image's place). They are fetched by
+the host's apt, so proxies and mirrors configured there hold.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from .cache import Cache
+from .errors import BuildError, CommandFailed, InputError
+from .layers import digest_of
+from .process import clean_environment, run
+
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+RASPIOS_KEYRING = Path("/usr/share/keyrings/raspberrypi-archive-keyring.gpg")
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The build machine's architecture: uname(2) name to Debian name."""
+
+
+def host_architecture() -> str:
+    """Debian's name for the build machine's architecture; raises InputError on an unknown machine."""
+    machine = platform.machine()
+    try:
+        return ARCHITECTURES[machine]
+    except KeyError:
+        raise InputError(f"images are built on amd64 or arm64, this machine is {machine}") from None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line of apt's sources: `signed_by` is the keyring's path on the node, `keyring` that on the host."""
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+    signed_by: Path
+    keyring: Path
+
+    def line(self, *, host: bool = False, architectures: Iterable[str] = ()) -> str:
+        """The line as sources.list(5) has it, for the node or for the host's apt."""
+        options = [f"signed-by={self.keyring if host else self.signed_by}"]
+        named = ",".join(architectures)
+        if named:
+            options.insert(0, f"arch={named}")
+        return f"deb [{' '.join(options)}] {self.uri} {self.suite} {' '.join(self.components)}"
+
+
+def default_mirrors(cache: Cache, release: str) -> list[tuple[str, str]]:
+    """The (URI, suite) pairs that mmdebstrap uses when it is given no mirror; asked once, then remembered."""
+    remembered = cache.indexes / f"mmdebstrap-{release}.list"
+    if not remembered.exists():
+        root = cache.indexes / f".mmdebstrap-{release}"
+        seen: list[str] = []
+        run("rm", "-rf", root)
+        try:
+            # The hook runs before anything is fetched, and its failure ends mmdebstrap there.
+            run(
+                "mmdebstrap",
+                "--mode=root",
+                "--variant=custom",
+                "--skip=check/empty",
+                '--setup-hook=cat "$1/etc/apt/sources.list"; exit 9',
+                release,
+                str(root),
+                on_line=seen.append,
+            )
+        except CommandFailed:
+            pass
+        finally:
+            run("rm", "-rf", root)
+        lines = [line for line in seen if line.startswith("deb ")]
+        if not lines:
+            raise BuildError(
+                "mmdebstrap did not say which mirror it uses:\n  " + "\n  ".join(seen[-5:]),
+                hint="name one in the profile (apt: mirror:)",
+            )
+        remembered.write_text("\n".join(lines) + "\n")
+    found = []
+    for line in remembered.read_text().splitlines():
+        words = re.sub(r"\[[^]]*\]", "", line).split()
+        found.append((words[1], words[2]))
+    return found
+
+
+def debian_sources(
+    cache: Cache, release: str, components: tuple[str, ...], mirror: str | None, security_mirror: str | None
+) -> list[Source]:
+    """Debian's release, its updates and its security updates, from mmdebstrap's default or a given mirror."""
+    pairs = []
+    if mirror:
+        pairs = [(mirror, release), (mirror, f"{release}-updates")]
+    for uri, suite in default_mirrors(cache, release) if not (mirror and security_mirror) else []:
+        if suite.endswith("-security"):
+            if not security_mirror:
+                pairs.append((uri, suite))
+        elif not mirror:
+            pairs.append((uri, suite))
+    if security_mirror:
+        pairs.append((security_mirror, f"{release}-security"))
+    return [Source(uri, suite, components, DEBIAN_KEYRING, DEBIAN_KEYRING) for uri, suite in pairs]
+
+
+class Indexes:
+    """The indexes of one set of sources, in the cache."""
+
+    def __init__(self, cache: Cache, sources: list[Source]) -> None:
+        self.sources = sources
+        self.architectures = sorted({"arm64", host_architecture()}, key=lambda name: name != "arm64")
+        self.lines = [source.line(host=True, architectures=self.architectures) for source in sources]
+        self.path = cache.indexes / digest_of(self.lines)[:16]
+
+    @property
+    def lists(self) -> Path:
+        """What apt knows as /var/lib/apt/lists."""
+        return self.path / "lists"
+
+    @property
+    def present(self) -> bool:
+        """Whether the indexes were fetched at least once."""
+        return (self.path / "fetched").exists()
+
+    def apt_options(self, architecture: str) -> list[str]:
+        """Options that turn the host's apt into one that knows only these indexes and no installed package."""
+        directories: dict[str, str | Path] = {
+            "Dir::State": self.path / "state",
+            "Dir::State::lists": self.lists,
+            "Dir::State::status": self.path / "status",
+            "Dir::Cache": self.path / "cache",
+            "Dir::Etc::sourcelist": self.path / "sources.list",
+            "Dir::Etc::sourceparts": "/dev/null",
+            "Dir::Etc::preferencesparts": "/dev/null",
+            "Dir::Etc::preferences": "/dev/null",
+        }
+        settings: dict[str, str | Path] = {
+            **directories,
+            "APT::Architecture": architecture,
+            "APT::Sandbox::User": "root",
+            "Acquire::Retries": "3",
+            "Acquire::Languages": "none",
+            "Acquire::PDiffs": "false",
+            "Acquire::http::Timeout": "30",
+            "Acquire::https::Timeout": "30",
+            "APT::Update::Post-Invoke-Success::": "true",
+            "APT::Update::Error-Mode": "any",
+        }
+        options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        for name in self.architectures:
+            options += ["-o", f"APT::Architectures::={name}"]
+        return options
+
+    def refresh(self) -> bool:
+        """Ask the sources for newer indexes; raises BuildError when one cannot be reached or is not signed.
+
+        Returns whether anything changed. What was there before stays when the sources cannot be reached.
+        """
+        before = self.digest if self.present else ""
+        for directory in ("state", "lists/partial", "cache"):
+            (self.path / directory).mkdir(parents=True, exist_ok=True)
+        (self.path / "status").touch()
+        (self.path / "sources.list").write_text("\n".join(self.lines) + "\n")
+        # An empty configuration directory: hooks of the host's apt are for the host.
+        run(
+            "apt-get",
+            *self.apt_options("arm64"),
+            "-o",
+            "pkgCacheFile::Generate=false",
+            "update",
+            env=clean_environment({"TMPDIR": "/tmp"}),
+        )
+        (self.path / "fetched").touch()
+        self.__dict__.pop("digest", None)
+        return self.digest != before
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the sources and their signed Release files: changes with any package in any of them."""
+        total = hashlib.sha256("\n".join(self.lines).encode())
+        for path in sorted(self.lists.glob("*Release")):
+            total.update(path.name.encode() + b"\0" + path.read_bytes())
+        return total.hexdigest()
+
+    @property
+    def epoch(self) -> int:
+        """Seconds since 1970 of the newest Date among the Release files: the age of what an image is made of."""
+        dates = []
+        for path in self.lists.glob("*Release"):
+            found = re.search(r"^Date: (.+)$", path.read_text(errors="replace"), re.MULTILINE)
+            if found:
+                dates.append(int(email.utils.parsedate_to_datetime(found[1]).timestamp()))
+        if not dates:
+            raise BuildError("the package indexes carry no date", hint="run the build once without --frozen")
+        return max(dates)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the sources were last asked."""
+        import time
+
+        return time.time() - (self.path / "fetched").stat().st_mtime
+
+    def names(self) -> set[str]:
+        """Names of all packages, virtual ones too."""
+        text = run("apt-cache", *self.apt_options("arm64"), "--all-names", "pkgnames", quiet=True)
+        return set(text.split())
+
+
+def check_fingerprint(key: Path, expected: str) -> None:
+    """Raise InputError unless the key file holds exactly one primary key, with the expected fingerprint."""
+    home = {"GNUPGHOME": os.devnull}
+    text = run("gpg", "--no-options", "--with-colons", "--show-keys", str(key), env=clean_environment(home), quiet=True)
+    found = []
+    primary = False
+    for line in text.splitlines():
+        fields = line.split(":")
+        if fields[0] in ("pub", "sub"):
+            primary = fields[0] == "pub"
+        elif fields[0] == "fpr" and primary:
+            found.append(fields[9])
+    wanted = expected.replace(" ", "").upper()
+    if found != [wanted]:
+        raise InputError(
+            f"{key}: the archive's key has fingerprint {', '.join(found) or 'none'}, the profile pins {wanted}",
+            hint="do not build from this archive until you know why; a new key is named by raspios: fingerprint:",
+        )

@@ -1,0 +1,213 @@
+"""The user, mount and process namespace that a build runs in: root inside, an ordinary user outside.
+
+The caller's uid becomes 0 inside and its subordinate ids (/etc/subuid, /etc/subgid) become 1..65535, so
+files of a foreign root keep their owners without any right on the host. Real root maps the same ids to
+themselves and runs the same code. When the process that entered the namespace ends, for whatever
+reason, everything started inside ends with it (pid_namespaces(7)), and so do all mounts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import pwd
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BuildError, InputError
+from .process import find_program, run
+
+ID_COUNT = 65536
+"""How many ids a root file system uses: 0 to 65535 (Debian Policy 9.2.2)."""
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class IdMap:
+    """One line of a uid_map: `count` ids from `outside` seen as ids from `inside` (user_namespaces(7))."""
+
+    inside: int
+    outside: int
+    count: int
+
+
+def subordinate_range(path: Path, user: str, uid: int) -> tuple[int, int] | None:
+    """The first range of at least 65535 ids that `path` (/etc/subuid or /etc/subgid) gives to a user.
+
+    Returns (first id, count), or None when there is none. Format: subuid(5).
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split(":")
+        if len(fields) == 3 and fields[0] in (user, str(uid)) and fields[1].isdigit() and fields[2].isdigit():
+            first, count = int(fields[1]), int(fields[2])
+            if count >= ID_COUNT - 1:
+                return first, count
+    return None
+
+
+def id_maps(uid: int, gid: int) -> tuple[list[IdMap], list[IdMap]]:
+    """The uid and gid maps for this caller; raises InputError when subordinate ids are missing."""
+    if uid == 0:
+        same = [IdMap(0, 0, ID_COUNT)]
+        return same, same
+    user = pwd.getpwuid(uid).pw_name
+    maps = []
+    for path, own in ((Path("/etc/subuid"), uid), (Path("/etc/subgid"), gid)):
+        found = subordinate_range(path, user, uid)
+        if found is None:
+            raise InputError(
+                f"{path} gives {user} no range of {ID_COUNT} subordinate ids",
+                hint=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+            )
+        maps.append([IdMap(0, own, 1), IdMap(1, found[0], ID_COUNT - 1)])
+    return maps[0], maps[1]
+
+
+def inside() -> bool:
+    """Whether this process runs in the build's namespace."""
+    return os.environ.get("MOJOMAIL_NAMESPACE") == "1"
+
+
+def enter(main: Callable[[], int]) -> int:
+    """Run `main` as root of a new namespace and return its exit code.
+
+    Raises InputError when the kernel or /etc/subuid does not allow the namespace.
+    """
+    uid_maps, gid_maps = id_maps(os.getuid(), os.getgid())
+    ready_r, ready_w = os.pipe()
+    mapped_r, mapped_w = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(ready_r)
+        os.close(mapped_w)
+        _become_root(main, ready_w, mapped_r)
+    os.close(ready_w)
+    os.close(mapped_r)
+    try:
+        answer = os.read(ready_r, 64)
+        if answer != b"ok":
+            os.waitpid(child, 0)
+            number = int(answer or b"0")
+            raise InputError(
+                f"the kernel does not allow a user namespace: {os.strerror(number)}",
+                hint="sudo sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=63000 "
+                "kernel.apparmor_restrict_unprivileged_userns=0 (those that exist)",
+            )
+        _write_maps(child, uid_maps, gid_maps)
+        os.write(mapped_w, b"ok")
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.close(ready_r)
+        os.close(mapped_w)
+    return _wait_for(child)
+
+
+def _wait_for(child: int) -> int:
+    """Wait for the namespace's first process; pass SIGTERM on, leave SIGINT to it (it has the terminal)."""
+    old_int = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    old_term = signal.signal(signal.SIGTERM, lambda _number, _frame: os.kill(child, signal.SIGTERM))
+    try:
+        _, status = os.waitpid(child, 0)
+    finally:
+        signal.signal(signal.SIGINT, old_int)
+        signal.signal(signal.SIGTERM, old_term)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _write_maps(pid: int, uid_maps: list[IdMap], gid_maps: list[IdMap]) -> None:
+    for kind, maps in (("uid", uid_maps), ("gid", gid_maps)):
+        if os.getuid() == 0:
+            text = "".join(f"{m.inside} {m.outside} {m.count}\n" for m in maps)
+            Path(f"/proc/{pid}/{kind}_map").write_text(text)
+            continue
+        program = find_program(f"new{kind}map")
+        if program is None:
+            raise InputError(f"new{kind}map is missing", hint="sudo apt-get install uidmap")
+        words = [program, str(pid)] + [str(number) for m in maps for number in (m.inside, m.outside, m.count)]
+        run(*words)
+
+
+def _become_root(main: Callable[[], int], ready: int, mapped: int) -> None:
+    """In the forked child: make the namespaces, wait for the id maps, and run `main` as process 1."""
+    code = 1
+    try:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS
+        if _libc.unshare(flags) != 0:
+            os.write(ready, str(ctypes.get_errno() or errno.EPERM).encode())
+            os._exit(1)
+        os.write(ready, b"ok")
+        os.close(ready)
+        if os.read(mapped, 2) != b"ok":
+            os._exit(1)
+        os.close(mapped)
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        first = os.fork()
+        if first:
+            code = _wait_for(first)
+            os._exit(code)
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+        os.environ["MOJOMAIL_NAMESPACE"] = "1"
+        os.umask(0o022)
+        code = main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+
+
+def mount(source: str, target: Path | str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2); raises BuildError that names what could not be mounted where."""
+    result = _libc.mount(source.encode(), os.fsencode(target), kind.encode() or None, flags, options.encode() or None)
+    if result != 0:
+        number = ctypes.get_errno()
+        raise BuildError(f"cannot mount {kind or source} on {target}: {os.strerror(number)}")
+
+
+def unmount(target: Path | str) -> None:
+    """umount2(2) without detaching lazily; raises BuildError when the target is busy."""
+    if _libc.umount2(os.fsencode(target), 0) != 0:
+        number = ctypes.get_errno()
+        raise BuildError(f"cannot unmount {target}: {os.strerror(number)}")
