@@ -1,0 +1,141 @@
+"""What a tree holds, as far as its file systems need to know before they are made."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from .errors import BuildError
+
+MIB = 1024 * 1024
+BLOCK = 4096
+SPARSE_FROM = 16 * MIB
+"""A file from this size on that is mostly holes is counted by its data, every other one by its length."""
+
+NOT_IN_FAT = frozenset('"*/:<>?\\|')
+
+
+@dataclass(frozen=True)
+class Survey:
+    """`data_bytes` in whole blocks; `stale` names what was last read or changed before the epoch."""
+
+    inodes: int
+    data_bytes: int
+    stale: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BootFile:
+    """One file or directory for the FAT partition: where it is, its name there, its size in bytes."""
+
+    path: Path
+    name: PurePosixPath
+    size: int
+    is_directory: bool
+
+
+def survey_root(rootfs: Path, *, without: Path, epoch: int) -> Survey:
+    """Walk the tree once, leaving out what is inside `without` (relative); raises BuildError on odd names."""
+    seen: set[tuple[int, int]] = set()
+    stale: list[str] = []
+    inodes = blocks = 0
+    hidden = os.fspath(without)
+    pending = [""]
+    while pending:
+        directory = pending.pop()
+        entries_bytes = 2 * 12
+        try:
+            with os.scandir(rootfs / directory) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            raise BuildError(f"cannot read {rootfs / directory}: {error.strerror}") from error
+        for entry in entries:
+            name = f"{directory}/{entry.name}" if directory else entry.name
+            if "\n" in entry.name:
+                raise BuildError(f"a file name with a line feed in it: {name!r}")
+            status = entry.stat(follow_symlinks=False)
+            entries_bytes += 8 + (len(os.fsencode(entry.name)) + 3) // 4 * 4
+            if stat.S_ISDIR(status.st_mode):
+                if name != hidden:
+                    pending.append(name)
+                else:
+                    blocks += 1
+                    inodes += 1
+                    continue
+            else:
+                if status.st_nlink > 1:
+                    key = (status.st_dev, status.st_ino)
+                    if key in seen:
+                        continue
+                    seen.add(key)
+                blocks += _data_blocks(entry.path, status)
+            inodes += 1
+            if status.st_atime < epoch or status.st_ctime < epoch:
+                stale.append(name)
+        # leaves are never quite full, and each ends in a checksum
+        blocks += 1 + entries_bytes * 5 // 4 // BLOCK
+    return Survey(inodes, blocks * BLOCK, tuple(stale))
+
+
+def _data_blocks(path: str, status: os.stat_result) -> int:
+    """Blocks of 4 KiB that the contents of a file take."""
+    if stat.S_ISLNK(status.st_mode):
+        return 1 if status.st_size >= 60 else 0
+    if not stat.S_ISREG(status.st_mode):
+        return 0
+    size = status.st_size
+    if size >= SPARSE_FROM and status.st_blocks * 512 < size // 2:
+        size = _allocated(path, size)
+    return -(-size // BLOCK)
+
+
+def _allocated(path: str, size: int) -> int:
+    total = position = 0
+    with Path(path).open("rb") as file:
+        while position < size:
+            try:
+                position = os.lseek(file.fileno(), position, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    break
+                raise
+            hole = os.lseek(file.fileno(), position, os.SEEK_HOLE)
+            total += hole - position + BLOCK
+            position = hole
+    return min(total, size)
+
+
+def survey_boot(directory: Path) -> tuple[BootFile, ...]:
+    """Everything for the FAT partition, directories before what is in them, by name.
+
+    Raises BuildError for what FAT cannot hold: links, special files, names that it does not allow or that
+    differ in case only. No directory gives no files.
+    """
+    found: list[BootFile] = []
+    if directory.is_dir():
+        _collect(directory, PurePosixPath(), found)
+    return tuple(found)
+
+
+def _collect(directory: Path, inside: PurePosixPath, found: list[BootFile]) -> None:
+    folded: dict[str, str] = {}
+    for path in sorted(directory.iterdir(), key=lambda path: path.name):
+        name, status = inside / path.name, path.lstat()
+        if not path.name.isascii() or not path.name.isprintable() or NOT_IN_FAT & set(path.name):
+            raise BuildError(f"a FAT file system cannot hold the name {path.name!r}: {path}")
+        other = folded.setdefault(path.name.casefold(), path.name)
+        if other != path.name:
+            raise BuildError(f"on a FAT file system {other} and {path.name} are the same name: {directory}")
+        if stat.S_ISDIR(status.st_mode):
+            found.append(BootFile(path, name, 0, True))
+            _collect(path, name, found)
+        elif stat.S_ISREG(status.st_mode):
+            found.append(BootFile(path, name, status.st_size, False))
+        else:
+            raise BuildError(
+                f"a FAT file system holds only files and directories: {path}",
+                hint="copy the file there instead of linking it",
+            )
