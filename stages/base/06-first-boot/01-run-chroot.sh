@@ -1,0 +1,3 @@
+#!/bin/bash -e
+
+systemctl enable mojomail-grow-root.service mojomail-first-secrets.service
