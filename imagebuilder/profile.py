@@ -59,6 +59,12 @@ class Profile(Settings):
             return tuple(self.pi_gen.path / name for name in self.pi_gen.stages)
         return tuple(self.root / "stages" / name for name in BOOT_STAGES[self.base])
 
+    @property
+    def sign_key_file(self) -> Path | None:
+        """The file with the secret key that signs, when `publish.sign_key` is a path."""
+        name = self.publish.sign_key
+        return self.path.absolute().parent / Path(name).expanduser() if "/" in name else None
+
     def is_strict(self, stage: Path) -> bool:
         """Whether what pi-gen passes over in this stage directory, such as a missing run bit, is an error."""
         foreign = self.pi_gen.path is not None and stage.resolve().is_relative_to(self.pi_gen.path.resolve())
@@ -71,7 +77,7 @@ class Profile(Settings):
             AptSource(
                 " ".join(word for word in match["options"].split() if not word.startswith("signed-by=")),
                 f"{match['url']} {match['suite']}{match['components']}",
-                self.path.parent / match["key"],
+                self.path.absolute().parent / match["key"],
             )
             for match in found
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import Problem
 from .scriptvariables import ENGINE_VARIABLES, SECRET_VARIABLES
-from .settings import Kind, Setting, Settings, sections, table, value_of
+from .settings import Kind, Setting, Settings, sections, table
 from .suggestion import did_you_mean
 from .valuechecks import APT_SOURCE
 from .yamltree import Entries, Items, Place, Scalar, Tree, read_yaml
@@ -111,8 +111,8 @@ class ProfileReader:
         if any(ord(char) < 32 or ord(char) == 127 for char in text) and "PRIVATE KEY" not in text:
             self._add(tree.place, f"'{name}': must be one line, without control characters")
             return None
-        if not text and not name.endswith("]"):
-            return None
+        if not text:
+            return text if name.endswith("]") else None
         checked: str | None = self._checked(row, name, tree.place, text)
         return checked
 
@@ -183,10 +183,11 @@ class ProfileReader:
             message = "'ssh.enabled': nobody could log in, as there is neither a password nor a key"
             if not any(problem.message.startswith("'ssh.authorized_keys") for problem in self.problems):
                 self._add_at("ssh.enabled", message, "give a public key in 'ssh.authorized_keys'")
-        for name in ("raspios.key",):
-            key = value_of(settings, name)
-            if key is not None and not key.is_file():
-                self._add_at(name, f"'{name}': there is no file {key}")
+        if settings.raspios.key is not None and not settings.raspios.key.is_file():
+            self._add_at("raspios.key", f"'raspios.key': there is no file {settings.raspios.key}")
+        sign_key = settings.publish.sign_key
+        if "/" in sign_key and not self._absolute(sign_key).is_file():
+            self._add_at("publish.sign_key", f"'publish.sign_key': there is no file {self._absolute(sign_key)}")
         for index, source in enumerate(settings.apt.sources):
             match = APT_SOURCE.fullmatch(source)
             if match is not None and not (self.path.parent / match["key"]).is_file():

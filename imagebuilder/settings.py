@@ -77,46 +77,60 @@ def section(cls: type[Any], help: str) -> Any:
 @dataclass(frozen=True)
 class AptSettings:
     mirror: str = setting(
-        "", "Address of the Debian archive; apt's own default when not given.",
-        check=checks.is_url, environment="MOJOMAIL_APT_MIRROR",
-    )  # fmt: skip
+        "",
+        "Address of the Debian archive; apt's own default when not given.",
+        check=checks.is_url,
+        environment="MOJOMAIL_APT_MIRROR",
+    )
     security_mirror: str = setting(
-        "", "Address of the Debian security archive; apt's own default when not given.",
-        check=checks.is_url, environment="MOJOMAIL_APT_SECURITY_MIRROR",
-    )  # fmt: skip
+        "",
+        "Address of the Debian security archive; apt's own default when not given.",
+        check=checks.is_url,
+        environment="MOJOMAIL_APT_SECURITY_MIRROR",
+    )
     components: tuple[str, ...] = setting(
-        ("main", "non-free-firmware"), "Components of the Debian archive.",
-        check=checks.is_word, environment="MOJOMAIL_APT_COMPONENTS",
-    )  # fmt: skip
+        ("main", "non-free-firmware"),
+        "Components of the Debian archive.",
+        check=checks.is_word,
+        environment="MOJOMAIL_APT_COMPONENTS",
+    )
     sources: tuple[str, ...] = setting(
-        (), "More package sources, each as `deb [signed-by=KEYFILE] URL SUITE COMPONENT...`; "
+        (),
+        "More package sources, each as `deb [signed-by=KEYFILE] URL SUITE COMPONENT...`; "
         "KEYFILE is a path from the profile's directory.",
         check=checks.is_apt_source,
-    )  # fmt: skip
+    )
     recommends: bool = setting(
-        False, "Whether the packages named under `packages` bring those they recommend.",
+        False,
+        "Whether the packages named under `packages` bring those they recommend.",
         environment="MOJOMAIL_APT_RECOMMENDS",
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
 class RaspiosSettings:
     archive: str = setting(
-        "https://archive.raspberrypi.com/debian", "Address of Raspberry Pi's archive.",
-        check=checks.is_url, environment="MOJOMAIL_RASPIOS_ARCHIVE",
-    )  # fmt: skip
+        "https://archive.raspberrypi.com/debian",
+        "Address of Raspberry Pi's archive.",
+        check=checks.is_url,
+        environment="MOJOMAIL_RASPIOS_ARCHIVE",
+    )
     key: Path | None = setting(
-        None, "File with the archive's public key (.asc, .gpg or .pgp); "
+        None,
+        "File with the archive's public key (.asc, .gpg or .pgp); "
         "when not given, `raspberrypi.gpg.key` is fetched from the archive.",
-    )  # fmt: skip
+    )
     fingerprint: str = setting(
-        RASPBERRY_PI_FINGERPRINT, "Fingerprint that the key must have; any other key is refused.",
+        RASPBERRY_PI_FINGERPRINT,
+        "Fingerprint that the key must have; any other key is refused.",
         check=checks.is_fingerprint,
-    )  # fmt: skip
+    )
     components: tuple[str, ...] = setting(
-        ("main",), "Components of Raspberry Pi's archive.",
-        check=checks.is_word, environment="MOJOMAIL_RASPIOS_COMPONENTS",
-    )  # fmt: skip
+        ("main",),
+        "Components of Raspberry Pi's archive.",
+        check=checks.is_word,
+        environment="MOJOMAIL_RASPIOS_COMPONENTS",
+    )
 
 
 @dataclass(frozen=True)
@@ -130,19 +144,21 @@ class PiGenSettings:
 @dataclass(frozen=True)
 class SystemSettings:
     hostname: str = setting(
-        "mojomail", "Name of the machine until the set-up gives it another.",
-        check=checks.is_hostname, environment="TARGET_HOSTNAME",
-    )  # fmt: skip
+        "mojomail",
+        "Name of the machine until the set-up gives it another.",
+        check=checks.is_hostname,
+        environment="TARGET_HOSTNAME",
+    )
     locale: str = setting(
         "en_IN.UTF-8", "Default language and country.", check=checks.is_locale, environment="LOCALE_DEFAULT"
     )
     locales: tuple[str, ...] = setting(
-        ("en_IN.UTF-8", "hi_IN.UTF-8", "kn_IN.UTF-8"), "All locales to generate; the default one always is.",
-        check=checks.is_locale, environment="MOJOMAIL_LOCALES",
-    )  # fmt: skip
-    timezone: str = setting(
-        "Asia/Kolkata", "Time zone.", check=checks.is_timezone, environment="TIMEZONE_DEFAULT"
-    )  # fmt: skip
+        ("en_IN.UTF-8", "hi_IN.UTF-8", "kn_IN.UTF-8"),
+        "All locales to generate; the default one always is.",
+        check=checks.is_locale,
+        environment="MOJOMAIL_LOCALES",
+    )
+    timezone: str = setting("Asia/Kolkata", "Time zone.", check=checks.is_timezone, environment="TIMEZONE_DEFAULT")
     keyboard_model: str = setting(
         "pc105", "Keyboard model, as XKB names it.", check=checks.is_word, environment="MOJOMAIL_KEYBOARD_MODEL"
     )
@@ -156,9 +172,11 @@ class SystemSettings:
         "IN", "Country whose rules for radio hold.", check=checks.is_country, environment="WPA_COUNTRY"
     )
     first_user: str = setting(
-        "", "A user that the stages of pi-gen make; `pi` with `base: pi-gen`, otherwise none.",
-        check=checks.is_user, environment="FIRST_USER_NAME",
-    )  # fmt: skip
+        "",
+        "A user that the stages of pi-gen make; `pi` with `base: pi-gen`, otherwise none.",
+        check=checks.is_user,
+        environment="FIRST_USER_NAME",
+    )
 
 
 @dataclass(frozen=True)
@@ -167,62 +185,75 @@ class SshSettings:
         False, "Whether the ssh server runs; needs a key, as there is no password.", environment="ENABLE_SSH"
     )
     authorized_keys: tuple[str, ...] = setting(
-        (), "Public keys that may log in, each one line as in a `.pub` file.",
-        check=checks.is_public_key, environment="PUBKEY_SSH_FIRST_USER", joiner="\n",
-    )  # fmt: skip
+        (),
+        "Public keys that may log in, each one line as in a `.pub` file.",
+        check=checks.is_public_key,
+        environment="PUBKEY_SSH_FIRST_USER",
+        joiner="\n",
+    )
 
 
 @dataclass(frozen=True)
 class ImageSettings:
     boot_size: int = setting(
-        256, "Size of the boot partition in MiB.",
+        256,
+        "Size of the boot partition in MiB.",
         check=checks.between(64, 2048, "MiB"),
-    )  # fmt: skip
+    )
     free_space: int = setting(
-        200, "Space in MiB left free in the root file system, which grows to the card at the first boot.",
+        200,
+        "Space in MiB left free in the root file system, which grows to the card at the first boot.",
         check=checks.between(32, 16384, "MiB"),
-    )  # fmt: skip
+    )
     compression: str = setting("xz", "How the finished image is compressed.", choices=("xz", "none"))
     compression_level: int = setting(
-        6, "How hard xz tries, from 0 (fast) to 9 (small).",
+        6,
+        "How hard xz tries, from 0 (fast) to 9 (small).",
         check=checks.between(0, 9),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
 class PublishSettings:
     url: str = setting(
-        "", "Address of the directory that the image will be offered in, for Raspberry Pi Imager's manifest; "
+        "",
+        "Address of the directory that the image will be offered in, for Raspberry Pi Imager's manifest; "
         "the manifest names the local file when not given.",
         check=checks.is_url,
-    )  # fmt: skip
+    )
     sign_key: str = setting(
         "",
-        "Id or fingerprint of the OpenPGP key, in your keyring, that signs SHA256SUMS.",
-        check=checks.matches(r"(0x)?[0-9A-Fa-f]{8,64}|[^\s@]+@[^\s@]+", "a key id, a fingerprint or an e-mail address"),
+        "The OpenPGP key that signs SHA256SUMS: id, fingerprint or address of one in your keyring, or the path "
+        "(one with a `/` in it) of a file with the secret key.",
+        check=checks.is_sign_key,
     )
 
 
 @dataclass(frozen=True)
 class Settings:
     name: str = setting(
-        "", "Name of the profile, part of the image's name; that of the file when not given.",
+        "",
+        "Name of the profile, part of the image's name; that of the file when not given.",
         check=checks.is_name,
-    )  # fmt: skip
+    )
     description: str = setting("", "One line that tells a person what this image is.")
     base: str = setting(
-        "debian", "What the image stands on: Debian alone, Debian with Raspberry Pi's archive, or a pi-gen checkout.",
-        choices=("debian", "raspios", "pi-gen"), environment="MOJOMAIL_BASE",
-    )  # fmt: skip
+        "debian",
+        "What the image stands on: Debian alone, Debian with Raspberry Pi's archive, or a pi-gen checkout.",
+        choices=("debian", "raspios", "pi-gen"),
+        environment="MOJOMAIL_BASE",
+    )
     release: str = setting("trixie", "Release of Debian.", choices=("trixie",), environment="RELEASE")
     stages: tuple[str, ...] = setting(
-        ("base",), "Stages in the order they run: a name for one in `stages/`, or a path "
+        ("base",),
+        "Stages in the order they run: a name for one in `stages/`, or a path "
         "(one with a `/` in it) from the profile's directory.",
-    )  # fmt: skip
+    )
     strict: bool = setting(
-        True, "Whether a stage's script without run bit, or with odd line ends, is an error. With no, such a script is "
-        "skipped with a warning, as pi-gen does it; the stages of a pi-gen checkout always are treated so.",
-    )  # fmt: skip
+        True,
+        "Whether a script without run bit, or another flaw that pi-gen puts up with, is an error. With no it is a "
+        "warning, and the script is skipped; the stages of a pi-gen checkout always are treated so.",
+    )
     packages: tuple[str, ...] = setting((), "More packages, installed after all stages.", check=checks.is_package)
     variables: tuple[tuple[str, str], ...] = setting(
         (), "More environment variables for the scripts of the stages. Not for secrets."
