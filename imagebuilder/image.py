@@ -39,7 +39,11 @@ default_mntopts = acl,user_xattr
 enable_periodic_fsck = 0
 [fs_types]
 ext4 = {
-    features = has_journal,extent,flex_bg,metadata_csum,metadata_csum_seed,64bit,dir_nlink,extra_isize
+features = has_journal,extent,flex_bg,metadata_csum,metadata_csum_seed,64bit,dir_nlink,extra_isize
+}
+small = {
+}
+floppy = {
 }
 """
 """Stands in for the host's /etc/mke2fs.conf. Without orphan_file and huge_file, which do nothing for an SD
@@ -140,7 +144,7 @@ def assemble(rootfs: Path, output: Path, *, layout: Layout, epoch: int, tools: T
         _write_table(work_tools, layout, boot_size, root_size)
         detail("root file system")
         _write_root(work_tools, rootfs, layout, root_start, root_size, inode_ratio)
-        _settle_times(work_tools, survey, epoch, root_start)
+        _settle_times(work_tools, survey, root_start)
         work_tools.run("e2fsck", "-f", "-n", f"image?offset={root_start}")
         detail("boot file system")
         _write_boot(work_tools, boot_files, layout, boot_size)
@@ -185,6 +189,7 @@ class _Tools:
     def __init__(self, tools: ToolRunner, work: Path, epoch: int) -> None:
         self.tools = tools
         self.work = work
+        self.epoch = epoch
         (work / "mke2fs.conf").write_text(MKE2FS_CONF)
         self.environment: Mapping[str, str] = clean_environment(
             {
@@ -236,6 +241,7 @@ def _write_root(tools: _Tools, rootfs: Path, layout: Layout, start: int, size: i
     empty = tools.work / "empty"
     empty.mkdir(mode=0o755)
     empty.chmod(0o755)
+    os.utime(empty, (tools.epoch, tools.epoch))
     prefix: tuple[str, ...] = ()
     if (rootfs / BOOT_DIRECTORY).is_dir():
         hide = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
@@ -260,7 +266,7 @@ def _write_root(tools: _Tools, rootfs: Path, layout: Layout, start: int, size: i
     )
 
 
-def _settle_times(tools: _Tools, survey: Survey, epoch: int, start: int) -> None:
+def _settle_times(tools: _Tools, survey: Survey, start: int) -> None:
     """Give files that were last read or changed before the epoch the epoch, as mke2fs does for later ones:
     when that was depends on the host (the age of a checkout or a cached layer), not on the content."""
     if not survey.stale:
@@ -269,7 +275,7 @@ def _settle_times(tools: _Tools, survey: Survey, epoch: int, start: int) -> None
     with script.open("w", encoding="utf-8", errors="surrogateescape") as file:
         for name in survey.stale:
             quoted = '"/' + name.replace('"', '""') + '"'
-            file.write(f"sif {quoted} atime @{epoch}\nsif {quoted} ctime @{epoch}\n")
+            file.write(f"sif {quoted} atime @{tools.epoch}\nsif {quoted} ctime @{tools.epoch}\n")
     tools.run("debugfs", "-w", "-f", "times", f"image?offset={start}")
 
 

@@ -12,8 +12,8 @@ from .errors import BuildError
 
 MIB = 1024 * 1024
 BLOCK = 4096
-SPARSE_FROM = 16 * MIB
-"""A file from this size on that is mostly holes is counted by its data, every other one by its length."""
+LARGE = 16 * MIB
+"""Files from this size on may be mostly holes, so they are counted by what is in them."""
 
 NOT_IN_FAT = frozenset('"*/:<>?\\|')
 
@@ -63,8 +63,6 @@ def survey_root(rootfs: Path, *, without: Path, epoch: int) -> Survey:
                     pending.append(name)
                 else:
                     blocks += 1
-                    inodes += 1
-                    continue
             else:
                 if status.st_nlink > 1:
                     key = (status.st_dev, status.st_ino)
@@ -86,26 +84,33 @@ def _data_blocks(path: str, status: os.stat_result) -> int:
         return 1 if status.st_size >= 60 else 0
     if not stat.S_ISREG(status.st_mode):
         return 0
-    size = status.st_size
-    if size >= SPARSE_FROM and status.st_blocks * 512 < size // 2:
-        size = _allocated(path, size)
-    return -(-size // BLOCK)
+    if status.st_size >= LARGE:
+        return _written_blocks(path, status.st_size)
+    return -(-status.st_size // BLOCK)
 
 
-def _allocated(path: str, size: int) -> int:
-    total = position = 0
-    with Path(path).open("rb") as file:
+def _written_blocks(path: str, size: int) -> int:
+    """Blocks that are not all zero. Holes are skipped, but do not count otherwise than zeros that were
+    written: which of the two it is depends on the host's file system."""
+    zeros = bytes(MIB)
+    count = position = 0
+    with Path(path).open("rb", buffering=0) as file:
         while position < size:
             try:
-                position = os.lseek(file.fileno(), position, os.SEEK_DATA)
+                position = os.lseek(file.fileno(), position, os.SEEK_DATA) // BLOCK * BLOCK
             except OSError as error:
                 if error.errno == errno.ENXIO:
                     break
                 raise
             hole = os.lseek(file.fileno(), position, os.SEEK_HOLE)
-            total += hole - position + BLOCK
-            position = hole
-    return min(total, size)
+            hole = min(size, -(-hole // BLOCK) * BLOCK)
+            while position < hole:
+                chunk = os.pread(file.fileno(), min(MIB, hole - position), position)
+                if chunk != zeros[: len(chunk)]:
+                    blocks = (chunk[at : at + BLOCK] for at in range(0, len(chunk), BLOCK))
+                    count += sum(block != zeros[: len(block)] for block in blocks)
+                position += len(chunk)
+    return count
 
 
 def survey_boot(directory: Path) -> tuple[BootFile, ...]:
