@@ -159,6 +159,12 @@ class SystemSettings:
         environment="MOJOMAIL_LOCALES",
     )
     timezone: str = setting("Asia/Kolkata", "Time zone.", check=checks.is_timezone, environment="TIMEZONE_DEFAULT")
+    ntp_servers: tuple[str, ...] = setting(
+        (),
+        "Servers that tell the time; Debian's when not given.",
+        check=checks.is_host,
+        environment="MOJOMAIL_NTP_SERVERS",
+    )
     keyboard_model: str = setting(
         "pc105", "Keyboard model, as XKB names it.", check=checks.is_word, environment="MOJOMAIL_KEYBOARD_MODEL"
     )

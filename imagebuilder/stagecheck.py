@@ -7,6 +7,7 @@ warning in another.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -15,7 +16,20 @@ from pathlib import Path
 from .errors import Problem
 from .profile import Profile
 from .scriptcheck import check_chroot_shebang, check_line_ends, check_shebang
-from .stages import STEP_NAME, Stage, Step, StepKind, SubStage, Word, can_run, read_packages, read_paths, sorted_entries
+from .stages import (
+    STEP_NAME,
+    Stage,
+    Step,
+    StepKind,
+    SubStage,
+    Word,
+    can_run,
+    files_below,
+    overlay_source,
+    read_packages,
+    read_paths,
+    sorted_entries,
+)
 from .suggestion import did_you_mean, nearest
 from .valuechecks import is_package
 
@@ -192,13 +206,20 @@ class _StageCheck:
 
     def _check_paths(self, listing: Path, base: Path) -> None:
         for word in read_paths(listing):
-            path = base / word.text
-            if listing.name == "OVERLAY" and (word.text.startswith("/") or ".." in Path(word.text).parts):
+            is_overlay = listing.name == "OVERLAY"
+            path = overlay_source(base, word.text) if is_overlay else base / word.text
+            if is_overlay and (word.text.startswith("/") or ".." in Path(word.text).parts):
                 message = f"'{word.text}' leads out of the overlay"
                 self._fault(_at(listing, word, message, "paths begin in overlay/, such as etc/fstab"))
-            elif not path.exists():
-                near = [e.relative_to(base).as_posix() for e in path.parent.iterdir()] if path.parent.is_dir() else []
+            elif not os.path.lexists(path):
+                near = (
+                    [e.relative_to(base).as_posix().removesuffix(".j2") for e in path.parent.iterdir()]
+                    if path.parent.is_dir()
+                    else []
+                )
                 self._fault(_at(listing, word, f"there is no {path}", did_you_mean(word.text, near)))
+            elif is_overlay and path.is_dir() and not files_below(path):
+                self._fault(_at(listing, word, f"there are no files in {path}", None))
 
     def _check_names(self, directory: Path, special: tuple[str, ...], in_stage: bool = False) -> None:
         """Names that look like one that would be used, but are not."""

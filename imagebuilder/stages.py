@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -62,8 +62,12 @@ class SubStage:
     inputs: tuple[Path, ...]
 
     def files(self) -> tuple[Path, ...]:
-        """All files below it, sorted."""
+        """All files below it, sorted; links are among them, and not followed."""
         return files_below(self.path)
+
+    def linked_files(self) -> tuple[Path, ...]:
+        """The files elsewhere that its links lead to, and those below it when it is a link itself, by real path."""
+        return files_behind_links((self.path, *self.files()))
 
     def declared_files(self) -> tuple[Path, ...]:
         """The files that OVERLAY and INPUTS name, and the program that installs an overlay."""
@@ -89,10 +93,12 @@ class Stage:
     def loose_files(self) -> tuple[Path, ...]:
         """The files of the stage outside its sub-stages, which any script of it may read, sorted."""
         substages = {substage.name for substage in self.substages}
-        found = [
-            file for entry in sorted_entries(self.path) if entry.name not in substages for file in files_below(entry)
-        ]
-        return tuple(found)
+        found = [file for entry in sorted_entries(self.path) if entry.name not in substages for file in _walk(entry)]
+        return tuple(sorted(found, key=os.fsencode))
+
+    def linked_files(self) -> tuple[Path, ...]:
+        """The files elsewhere that links among its loose files lead to, by real path."""
+        return files_behind_links(self.loose_files())
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ def read_substage(path: Path) -> SubStage:
         name=path.name,
         skip=(path / "SKIP").is_file(),
         steps=tuple(steps),
-        overlay=tuple(overlay / word.text for word in read_paths(path / "OVERLAY")),
+        overlay=tuple(overlay_source(overlay, word.text) for word in read_paths(path / "OVERLAY")),
         inputs=tuple(path / word.text for word in read_paths(path / "INPUTS")),
     )
 
@@ -167,13 +173,20 @@ def read_packages(path: Path) -> list[Word]:
     ]
 
 
+def overlay_source(overlay: Path, name: str) -> Path:
+    """The path in overlay/ that a line of OVERLAY stands for: `name`, or the template `name.j2` it is made from."""
+    path = overlay / name
+    template = path.with_name(path.name + ".j2")
+    return template if not os.path.lexists(path) and template.is_file() else path
+
+
 def read_paths(path: Path) -> list[Word]:
     """The paths that an OVERLAY or INPUTS file names, one to a line, `#` comments; none when there is no file."""
     if not path.is_file():
         return []
     found: list[Word] = []
     for number, line in enumerate(path.read_bytes().decode("utf-8", "surrogateescape").splitlines(), 1):
-        text = re.sub(r"(^|\s)#.*", "", line)
+        text = line.partition("#")[0]
         if text.strip():
             found.append(Word(text.strip(), number, len(text) - len(text.lstrip()) + 1))
     return found
@@ -193,16 +206,32 @@ def sorted_entries(directory: Path) -> list[Path]:
 def files_below(path: Path) -> tuple[Path, ...]:
     """All files at and below `path`, hidden ones too, sorted by bytes; nothing when there is nothing.
 
-    Links to directories are entered, and links that lead nowhere are files.
+    Links below `path` are files, wherever they lead.
     """
-    return tuple(sorted(_walk(path, ()), key=os.fsencode))
-
-
-def _walk(path: Path, above: tuple[Path, ...]) -> Iterator[Path]:
     if path.is_dir():
-        real = path.resolve()
-        if real not in above:
-            for entry in path.iterdir():
-                yield from _walk(entry, (*above, real))
+        return tuple(sorted((file for entry in path.iterdir() for file in _walk(entry)), key=os.fsencode))
+    return tuple(_walk(path))
+
+
+def files_behind_links(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The files that the relative links among `paths` lead to, sorted; those of a directory, when it is one.
+
+    An absolute link is meant for the root filesystem that it will be copied to.
+    """
+    found: set[Path] = set()
+    queue = list(paths)
+    while queue:
+        path = queue.pop()
+        if path.is_symlink() and not path.readlink().is_absolute():
+            new = set(files_below(path.resolve())) - found
+            found |= new
+            queue += new
+    return tuple(sorted(found, key=os.fsencode))
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    if path.is_dir() and not path.is_symlink():
+        for entry in path.iterdir():
+            yield from _walk(entry)
     elif os.path.lexists(path):
         yield path

@@ -56,6 +56,9 @@ is_name = matches(r"[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?", "up to 48 of a-z, 0-9 a
 is_hostname = matches(
     r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", "a host name of a-z, 0-9, - and . (RFC 1123)"
 )
+is_host = matches(
+    r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*", "a host name or an IP address"
+)
 is_locale = matches(r"C\.UTF-8|[a-z]{2,3}_[A-Z]{2}\.UTF-8(@[a-z]+)?", "a UTF-8 locale such as en_IN.UTF-8")
 is_user = matches(r"[a-z][-a-z0-9_]{0,31}", "a user name of a-z, 0-9, - and _, a letter first")
 is_country = matches(r"[A-Z]{2}", "a country code of two capital letters (ISO 3166) such as IN")

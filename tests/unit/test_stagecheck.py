@@ -93,8 +93,10 @@ PROBLEMS_IN_STRICT_STAGES = [
      "Windows line ends (CRLF): 2 lines end with a carriage return", "sed -i 's/\\r$//' STAGE/00-a/00-packages"),
     ({"00-a/00-packages": "vim, nano\n"}, "00-a/00-packages:1:1", "'vim,' cannot be a package's name",
      "one name to a word, '#' for comments"),
-    ({"00-a/00-packages": "vim", "00-a/OVERLAY": "etc/fstab\n"}, "00-a/OVERLAY:1:1",
-     "there is no ROOT/overlay/etc/fstab", "did you mean 'etc/fstab.j2'?"),
+    ({"00-a/00-packages": "vim", "00-a/OVERLAY": "etc/fstab\netc/fsatb\n"}, "00-a/OVERLAY:2:1",
+     "there is no ROOT/overlay/etc/fsatb", "did you mean 'etc/fstab'?"),
+    ({"00-a/00-packages": "vim", "00-a/OVERLAY": "etc/none\n"}, "00-a/OVERLAY:1:1",
+     "there are no files in ROOT/overlay/etc/none", None),
     ({"00-a/00-packages": "vim", "00-a/OVERLAY": "# x\n  ../etc\n"}, "00-a/OVERLAY:2:3",
      "'../etc' leads out of the overlay", "paths begin in overlay/, such as etc/fstab"),
     ({"00-a/00-packages": "vim", "00-a/INPUTS": "files/kye\n", "00-a/files/key": ""}, "00-a/INPUTS:1:1",
@@ -127,7 +129,7 @@ def test_what_pi_gen_puts_up_with_is_a_problem_in_strict_stages_and_a_warning_in
     tmp_path: Path, files: dict[str, str], place: str, message: str, hint: str | None
 ) -> None:
     stage = write_tree(tmp_path / "stages" / "s", files)
-    write_tree(tmp_path, {"overlay/etc/fstab.j2": ""})
+    write_tree(tmp_path, {"overlay/etc/fstab.j2": "", "overlay/etc/none/": ""})
     expected = [(place, message.replace("ROOT", str(tmp_path)), hint)]
     problems, warnings = check_stages([read_stage(stage)], PACKAGES.__contains__, suggest)
     assert (told(problems, stage), warnings) == (expected, ())

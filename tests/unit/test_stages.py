@@ -116,11 +116,11 @@ def test_overlay_and_inputs_name_files_elsewhere(tmp_path: Path) -> None:
     write_tree(
         tmp_path,
         {
-            "stages/base/00-a/OVERLAY": "# network\netc/b\n  usr/lib   # all below it\n\netc/b\n",
+            "stages/base/00-a/OVERLAY": "# network\netc/b\n  usr/lib#  # all below it\n\netc/b\n",
             "stages/base/00-a/INPUTS": "../../../node\n",
             "stages/base/00-a/00-run.sh*": SCRIPT,
             "stages/install-overlay*": SCRIPT,
-            "overlay/etc/b": "",
+            "overlay/etc/b.j2": "",
             "overlay/usr/lib/z": "",
             "overlay/usr/lib/y/x": "",
             "node/setup.py": "",
@@ -128,9 +128,9 @@ def test_overlay_and_inputs_name_files_elsewhere(tmp_path: Path) -> None:
     )
     [substage] = read_stage(tmp_path / "stages" / "base").substages
     overlay = tmp_path / "overlay"
-    assert substage.overlay == (overlay / "etc/b", overlay / "usr/lib", overlay / "etc/b")
+    assert substage.overlay == (overlay / "etc/b.j2", overlay / "usr/lib", overlay / "etc/b.j2")
     declared = [str(path.relative_to(tmp_path)) for path in substage.declared_files() if ".." not in path.parts]
-    assert declared == ["overlay/etc/b", "overlay/usr/lib/y/x", "overlay/usr/lib/z", "stages/install-overlay"]
+    assert declared == ["overlay/etc/b.j2", "overlay/usr/lib/y/x", "overlay/usr/lib/z", "stages/install-overlay"]
     [outside] = [path for path in substage.declared_files() if ".." in path.parts]
     assert outside.resolve() == tmp_path / "node" / "setup.py"
     listing = read_paths(substage.path / "OVERLAY")
@@ -145,19 +145,26 @@ def test_files_of_a_substage_and_of_the_stage_around_it(tmp_path: Path) -> None:
             "s/00-a/files/deep/.hidden": "",
             "s/00-a/files/gone": "-> nowhere",
             "s/00-a/files/outside": "-> ../../../outside",
+            "s/00-a/files/root": "-> /etc",
             "s/files/key": "",
             "s/prerun.sh*": SCRIPT,
             "s/EXPORT_IMAGE": "",
+            "s/01-b": "-> ../outside",
+            "s/shared": "-> ../one",
             "outside/x": "",
             "outside/loop": "-> .",
+            "one": "",
         },
     )
     stage = read_stage(tmp_path / "s")
-    below = [str(path.relative_to(stage.path)) for path in stage.substages[0].files()]
-    assert below == [f"00-a/{n}" for n in ("00-run.sh", "files/deep/.hidden", "files/gone", "files/outside/x")]
-    assert [str(path.relative_to(stage.path)) for path in stage.loose_files()] == [
-        "EXPORT_IMAGE",
-        "files/key",
-        "prerun.sh",
-    ]
+    names = ("00-run.sh", "files/deep/.hidden", "files/gone", "files/outside", "files/root")
+    assert stage.substages[0].files() == tuple(stage.path / "00-a" / name for name in names)
+    outside = (tmp_path / "outside" / "loop", tmp_path / "outside" / "x")
+    assert stage.substages[0].linked_files() == outside
+    assert stage.substages[1].files() == (stage.path / "01-b" / "loop", stage.path / "01-b" / "x")
+    assert stage.substages[1].linked_files() == outside
+    assert stage.loose_files() == tuple(
+        stage.path / name for name in ("EXPORT_IMAGE", "files/key", "prerun.sh", "shared")
+    )
+    assert stage.linked_files() == (tmp_path / "one",)
     assert files_below(tmp_path / "nowhere") == ()
