@@ -211,3 +211,20 @@ def unmount(target: Path | str) -> None:
     if _libc.umount2(os.fsencode(target), 0) != 0:
         number = ctypes.get_errno()
         raise BuildError(f"cannot unmount {target}: {os.strerror(number)}")
+
+
+def mounts_below(directory: Path) -> list[Path]:
+    """Mount points at and below a directory, the innermost and latest first (proc_pid_mountinfo(5))."""
+    found = []
+    real = directory.resolve()
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        name = line.split()[4].encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape")
+        if Path(name) == real or real in Path(name).parents:
+            found.append(Path(name))
+    return found[::-1]
+
+
+def unmount_below(directory: Path) -> None:
+    """Undo every mount at and below a directory."""
+    for target in mounts_below(directory):
+        unmount(target)

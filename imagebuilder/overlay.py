@@ -1,9 +1,8 @@
-"""Overlay mounts over layers, for the engine and, as a small program, for stage scripts."""
+"""Overlay mounts over layers."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,20 +45,3 @@ def mount_overlay(store: Path, lower: Sequence[str], target: Path, upper: Path |
 def _empty(store: Path) -> str:
     (store / ".empty").mkdir(exist_ok=True)
     return ".empty"
-
-
-def main() -> int:
-    """Mount ROOTFS_DIR as the shell function copy_previous or bootstrap asks: `overlay.py previous|empty`."""
-    store = Path(os.environ["MOJOMAIL_LAYERS"])
-    partial = Path(os.environ["MOJOMAIL_PARTIAL"])
-    kind = sys.argv[1]
-    lower = os.environ["MOJOMAIL_PREVIOUS"].split(":") if kind == "previous" else []
-    mount_overlay(
-        store, [tree for tree in lower if tree], Path(os.environ["ROOTFS_DIR"]), partial / "tree.0", partial / "scratch"
-    )
-    (partial / "base").write_text(kind)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

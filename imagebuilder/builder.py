@@ -1,0 +1,511 @@
+"""A build from profile to image: runs in the namespace, makes the layers that are missing, puts the image together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import namespace
+from .bootstrap import DPKG_RULES, bootstrap
+from .cache import Cache
+from .chroot import Contaminated, Places, Workspace
+from .errors import BuildError, CommandFailed, InputError, ProblemsError
+from .execute import ATTEMPTS, Executor, StagePlace
+from .image import ImageFacts, Layout, assemble
+from .indexes import RASPIOS_KEYRING, Indexes, Source, check_fingerprint, debian_sources, host_architecture
+from .layers import Layer, LayerStore, digest_of, digest_paths, remove_tree
+from .overlay import mount_overlay
+from .plan import IMAGE_ENGINE, Export, Plan, PlannedLayer, head_name, make_plan, read_stages, write_head
+from .preflight import emulator
+from .process import current_log, run
+from .profile import Profile
+from .progress import note, step
+from .seal import seal
+from .stagecheck import check_profile_packages, check_stages
+from .stages import Stage, find_postrun
+from .standin import Standins
+from .suggestion import nearest
+from .tools import Tools, make_tools
+
+AARCH64_MAGIC = rb"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
+AARCH64_MASK = rb"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+"""How the kernel tells an arm64 program: the head of its ELF file, of which some bits may differ."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to build.
+
+    frozen    do not ask the package sources for anything newer
+    native    let this machine's programs stand in for the foreign root's
+    fresh     make every layer anew
+    """
+
+    frozen: bool = False
+    native: bool = True
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """An assembled image, uncompressed, in the cache. `id` is the hash of all that made it."""
+
+    id: str
+    name: str
+    path: Path
+    facts: dict[str, Any]
+    seal: Layer
+    layers: tuple[Layer, ...]
+    fresh: bool
+
+
+def prepare_namespace() -> None:
+    """First thing in the namespace: own mounts, own /proc, and an emulator for the foreign programs."""
+    namespace.mount("none", "/", flags=namespace.MS_REC | namespace.MS_PRIVATE)
+    namespace.mount("proc", "/proc", "proc")
+    interpreter = emulator()
+    if host_architecture() == "arm64" or interpreter is None:
+        return
+    with contextlib.suppress(BuildError):  # kernels before 6.7: what the host registered holds
+        namespace.mount("binfmt_misc", "/proc/sys/fs/binfmt_misc", "binfmt_misc")
+        rule = b":qemu-aarch64:M::" + AARCH64_MAGIC + b":" + AARCH64_MASK + b":" + os.fsencode(interpreter) + b":OCF"
+        Path("/proc/sys/fs/binfmt_misc/register").write_bytes(rule)
+
+
+def profile_sources(profile: Profile, cache: Cache) -> tuple[list[Source], dict[Path, Path]]:
+    """The package sources of a profile, and the keyrings (path on the node: file on the host) they need."""
+    apt = profile.apt
+    sources = debian_sources(cache, profile.release, apt.components, apt.mirror or None, apt.security_mirror or None)
+    keyrings = {}
+    if profile.base == "raspios":
+        key = raspios_key(profile, cache)
+        sources.append(
+            Source(profile.raspios.archive, profile.release, profile.raspios.components, RASPIOS_KEYRING, key)
+        )
+        keyrings[RASPIOS_KEYRING] = key
+    for number, extra in enumerate(profile.apt_sources()):
+        on_node = Path(f"/usr/share/keyrings/mojomail-{number}{extra.key.suffix or '.gpg'}")
+        uri, suite, *components = extra.rest.split()
+        sources.append(Source(uri, suite, tuple(components), on_node, extra.key))
+        keyrings[on_node] = extra.key
+    return sources, keyrings
+
+
+def raspios_key(profile: Profile, cache: Cache) -> Path:
+    """Raspberry Pi's archive key as a keyring, its fingerprint checked against the one the profile pins."""
+    given = profile.raspios.key
+    if given is None:
+        given = cache.indexes / "raspberrypi.gpg.key"
+        if not given.exists():
+            fetch(f"{profile.raspios.archive.rstrip('/')}/raspberrypi.gpg.key", given)
+    try:
+        check_fingerprint(given, profile.raspios.fingerprint)
+    except InputError:
+        if profile.raspios.key is None:
+            given.unlink()
+        raise
+    keyring = cache.indexes / f"raspios-{digest_paths([('key', given)])[:16]}.gpg"
+    if not keyring.exists():
+        partial = keyring.with_suffix(".partial")
+        head = given.read_bytes()[:64]
+        if head.startswith(b"-----BEGIN"):
+            run("gpg", "--no-options", "--batch", "--yes", "--output", partial, "--dearmor", given)
+        else:
+            shutil.copyfile(given, partial)
+        partial.replace(keyring)
+    return keyring
+
+
+def fetch(uri: str, target: Path) -> None:
+    """Fetch one file with apt's own transport, so that its proxy settings hold. Raises BuildError."""
+    partial = target.with_suffix(".partial")
+    try:
+        run("/usr/lib/apt/apt-helper", "download-file", uri, str(partial))
+    except CommandFailed as failed:
+        raise BuildError(
+            f"cannot fetch {uri}: {failed.tail[-1] if failed.tail else 'no answer'}",
+            hint="check the network, or save the file yourself and name it in the profile (raspios: key:)",
+        ) from failed
+    partial.replace(target)
+
+
+class Builder:
+    """Builds one profile. To be used in the namespace, with the cache locked."""
+
+    def __init__(self, profile: Profile, cache: Cache, options: Options) -> None:
+        self.profile = profile
+        self.cache = cache
+        self.options = options
+        self.store = LayerStore(cache.layers)
+        self.sources, self.keyrings = profile_sources(profile, cache)
+        self.indexes = Indexes(cache, self.sources)
+        self.stages: list[Stage] = read_stages(profile)
+        self._tools: Tools | None = None
+
+    @property
+    def tools(self) -> Tools:
+        """The tools tree that fits the indexes, made when first needed."""
+        if self._tools is None:
+            self._tools = make_tools(self.cache, self.indexes)
+        return self._tools
+
+    @property
+    def native(self) -> bool:
+        """Whether stand-ins are used: not where the root's programs run by themselves."""
+        return self.options.native and host_architecture() != "arm64"
+
+    def refresh(self) -> None:
+        """Ask the package sources for newer indexes, unless frozen; go on with the old ones when out of reach."""
+        if self.options.frozen:
+            if not self.indexes.present:
+                raise InputError(
+                    "--frozen, but there are no package indexes for these sources yet", hint="build once without it"
+                )
+            return
+        try:
+            with step("Asking the package sources"):
+                changed = self.indexes.refresh()
+        except CommandFailed as failed:
+            if not self.indexes.present:
+                why = "\n".join(line for line in failed.tail if line.startswith(("E:", "Err:", "W:")))
+                raise BuildError(
+                    f"the package sources cannot be reached:\n{why}",
+                    hint="check the network, and apt: mirror: in the profile",
+                ) from failed
+            note(f"warning: the package sources cannot be reached; building from indexes {_age(self.indexes.age)} old")
+            return
+        if changed:
+            note("the package sources offer something new")
+
+    def check(self) -> None:
+        """Raise ProblemsError for everything wrong in stages and packages; print warnings."""
+        known: set[str] | None = None
+        if self.indexes.present and self.profile.base != "pi-gen":
+            known = self.known_packages()
+        look = known.__contains__ if known is not None else None
+        suggest = (lambda name: nearest(name, known)) if known is not None else None
+        problems, warnings = check_stages(self.stages, look, suggest, strict=self.profile.is_strict)
+        if look is not None:
+            problems += check_profile_packages(self.profile, look, suggest)
+        for warning in warnings:
+            note(f"warning: {warning}")
+        if problems:
+            raise ProblemsError(problems)
+
+    def known_packages(self) -> set[str]:
+        """Names of all packages that the sources offer, remembered for these very indexes."""
+        remembered = self.indexes.path / f"names-{self.indexes.digest[:16]}"
+        if not remembered.exists():
+            for old in self.indexes.path.glob("names-*"):
+                old.unlink()
+            remembered.write_text("\n".join(sorted(self.indexes.names())))
+        return set(remembered.read_text().split("\n"))
+
+    @property
+    def epoch(self) -> int:
+        """SOURCE_DATE_EPOCH: the environment's, else the newest date of the package indexes."""
+        given = os.environ.get("SOURCE_DATE_EPOCH", "")
+        if given and not given.isdigit():
+            raise InputError(f"SOURCE_DATE_EPOCH is {given!r}, not a number of seconds since 1970")
+        return int(given) if given else self.indexes.epoch
+
+    def variables(self) -> dict[str, str]:
+        """What every script of the build gets, but for the paths."""
+        date = datetime.fromtimestamp(self.epoch, UTC).strftime("%Y-%m-%d")
+        name = self.profile.image_name
+        return self.profile.environment() | {
+            "SOURCE_DATE_EPOCH": str(self.epoch),
+            "IMG_DATE": date,
+            "IMG_FILENAME": name,
+            "ARCHIVE_FILENAME": name,
+            "IMG_SUFFIX": "",
+            "CLEAN": "1",
+            "USE_QEMU": "0",
+            "CAPSH_ARG": "",
+        }
+
+    def plan(self) -> Plan:
+        """The layers that this build needs."""
+        return make_plan(
+            self.profile,
+            self.stages,
+            self.store,
+            indexes_digest=self.indexes.digest,
+            variables=self.variables(),
+            native=self.native,
+        )
+
+    def places(self) -> Places:
+        """The host's directories that the chroot shows. A pi-gen base chooses its own sources, so its own lists."""
+        lists = self.indexes.lists
+        if self.profile.base == "pi-gen":
+            lists = self.cache.work / self.profile.name / "lists"
+            (lists / "partial").mkdir(parents=True, exist_ok=True)
+        return Places(self.cache.debs, lists)
+
+    def standins(self) -> Standins:
+        """A new set of stand-ins."""
+        return Standins(self.tools if self.native else None)
+
+    def executor(self) -> Executor:
+        """Runs the scripts of stages for this build."""
+        pi_gen = self.profile.pi_gen.path
+        base = pi_gen if self.profile.base == "pi-gen" and pi_gen is not None else self.profile.root
+        work = self.cache.work / self.profile.name
+        work.mkdir(parents=True, exist_ok=True)
+        environment = self.variables() | {
+            "BASE_DIR": str(base.absolute()),
+            "SCRIPT_DIR": str(base.absolute() / "scripts"),
+            "WORK_DIR": str(work),
+            "DEPLOY_DIR": str(work / "deploy"),
+            "LOG_FILE": str(current_log() or "/dev/null"),
+            "STAGE_LIST": " ".join(str(stage.path) for stage in self.stages),
+            "GIT_HASH": "",
+        }
+        (work / "deploy").mkdir(exist_ok=True)
+        return Executor(
+            self.store,
+            self.places(),
+            self.standins,
+            environment,
+            update_first=self.profile.base == "pi-gen",
+        )
+
+    def build_layers(self, plan: Plan) -> None:
+        """Make every layer of the plan that is missing. Raises BuildError; what is finished stays."""
+        executor = self.executor()
+        if plan.bootstrap is not None and self.store.get(plan.bootstrap.id) is None:
+            self._make(plan.bootstrap, None, lambda partial: self._bootstrap(partial, executor))
+        below = plan.bootstrap.id if plan.bootstrap else None
+        previous: Stage | None = None
+        for planned in plan.stages:
+            missing = [layer for layer in planned.layers if self.store.get(layer.id) is None]
+            if missing:
+                with step(planned.stage.name), self._stage_place(planned.stage, previous, below) as place:
+                    current = below
+                    for layer in planned.layers:
+                        if layer in missing:
+                            self._make_stage_layer(executor, place, layer, current)
+                        current = layer.id
+            if planned.layers:
+                write_head(self.store, head_name(self.profile, planned.stage), planned.top)
+            previous, below = planned.stage, planned.top
+        if plan.packages is not None and self.store.get(plan.packages.id) is None:
+            packages = plan.packages
+            self._make(packages, below, lambda partial: self._packages(partial, executor, below))
+        for export in plan.exports:
+            if self.store.get(export.seal.id) is None:
+                self._make(export.seal, export.below, lambda partial, e=export: self._seal(partial, e))
+
+    def _make(self, planned: PlannedLayer, base: str | None, work: Any) -> None:
+        with step(planned.inputs.name):
+            started = time.monotonic()
+            partial = self.store.begin(planned.inputs)
+            (partial / "state.json").write_text(json.dumps({"name": planned.inputs.name, "base": base}))
+            with _out_of_space(self.cache.path):
+                work(partial)
+                self.store.finish(planned.inputs, base, time.monotonic() - started)
+
+    def _make_stage_layer(self, executor: Executor, place: StagePlace, layer: PlannedLayer, below: str | None) -> None:
+        if layer.kind == "prerun":
+            result = {}
+
+            def prerun(partial: Path) -> None:
+                result["previous"] = executor.prerun(place, partial)
+
+            started = time.monotonic()
+            partial = self.store.begin(layer.inputs)
+            (partial / "state.json").write_text(json.dumps({"name": layer.inputs.name, "base": below}))
+            prerun(partial)
+            base = below if result["previous"] else None
+            self.store.finish(layer.inputs, base, time.monotonic() - started)
+            return
+        assert layer.substage is not None
+        substage = layer.substage
+        lower = self.store.lower_trees(below)
+        self._make(layer, below, lambda partial: executor.substage(place, substage, lower, partial))
+
+    @contextmanager
+    def _stage_place(self, stage: Stage, previous: Stage | None, below: str | None) -> Iterator[StagePlace]:
+        """The stage's work directory, with the previous stage's root file system mounted read-only at its own."""
+        work = self.cache.work / self.profile.name
+        before: Path | None = None
+        trees: list[str] = []
+        with ExitStack() as stack:
+            if below is not None:
+                before = work / (previous.name if previous else "bootstrap") / "rootfs"
+                namespace.unmount_below(before) if before.exists() else None
+                trees = self.store.lower_trees(below)
+                mount_overlay(self.store.path, trees, before, None, None)
+                stack.callback(namespace.unmount, before)
+            place = work / stage.name
+            if before is not None and before.parent == place:
+                place = work / f"{stage.name}.next"
+            yield StagePlace(stage, place, before, previous, tuple(trees))
+
+    def _bootstrap(self, partial: Path, executor: Executor) -> None:
+        standins = self.standins()
+        rules = self.profile.root / DPKG_RULES
+        for _ in range(ATTEMPTS):
+            environment = executor.environment | {"PATH": os.environ.get("PATH", "")}
+            rootfs = self.cache.work / self.profile.name / "bootstrap" / "rootfs"
+            from .process import clean_environment
+
+            workspace = Workspace(
+                self.store, partial, rootfs, [], standins, executor.places, clean_environment(environment)
+            )
+            try:
+                bootstrap(
+                    workspace,
+                    self.cache,
+                    self.indexes,
+                    release=self.profile.release,
+                    rules=rules if rules.is_file() else None,
+                    keyrings=self.keyrings,
+                )
+                return
+            except Contaminated as copied:
+                note(f"once more without stand-ins for {copied}")
+                standins.excluded.update(copied.names)
+                for left in partial.glob("*"):
+                    remove_tree(left) if left.is_dir() else left.unlink()
+        raise BuildError("bootstrapping copies programs of this machine", hint="build with --no-native")
+
+    def _packages(self, partial: Path, executor: Executor, below: str | None) -> None:
+        rootfs = self.cache.work / self.profile.name / "packages" / "rootfs"
+        workspace = Workspace(
+            self.store,
+            partial,
+            rootfs,
+            self.store.lower_trees(below),
+            self.standins(),
+            executor.places,
+            executor.environment,
+        )
+        executor.install(
+            workspace,
+            list(self.profile.packages),
+            recommends=self.profile.apt.recommends,
+            origin=self.profile.path,
+        )
+
+    def _seal(self, partial: Path, export: Export) -> None:
+        rootfs = self.cache.work / self.profile.name / "seal" / "rootfs"
+        mount_overlay(
+            self.store.path, self.store.lower_trees(export.below), rootfs, partial / "tree.0", partial / "scratch.0"
+        )
+        try:
+            seal(rootfs, partial / "licences.json", self.layout(export), self.tools)
+        finally:
+            namespace.unmount(rootfs)
+
+    def layout(self, export: Export) -> Layout:
+        """The disk of an image: identities from the profile's name and what the image is made of."""
+        return Layout.from_seed(
+            f"{self.profile.name} {export.below}",
+            boot_mib=self.profile.image.boot_size,
+            free_mib=self.profile.image.free_space,
+        )
+
+    def export_name(self, export: Export) -> str:
+        """The image's name without ending: the profile's, and the suffix that the stage's EXPORT_IMAGE sets."""
+        if export.stage is None:
+            return self.profile.image_name
+        script = 'set -a; source "$1" >&2; printf %s "${IMG_SUFFIX:-}"'
+        environment = self.variables() | {"PATH": os.environ["PATH"]}
+        suffix = run("bash", "-c", script, "mojomail", export.stage.path / "EXPORT_IMAGE", env=environment)
+        return self.profile.image_name + suffix
+
+    def image_id(self, export: Export) -> str:
+        """The hash of everything an image is made of."""
+        engine = Path(__file__).parent
+        return digest_of(
+            [
+                export.seal.id,
+                asdict_layout(self.layout(export)),
+                self.epoch,
+                self.tools.id,
+                digest_paths((name, engine / name) for name in IMAGE_ENGINE),
+            ]
+        )[:16]
+
+    def assemble(self, export: Export) -> BuiltImage:
+        """The uncompressed image of a root file system, from the cache when it is there already."""
+        name = self.export_name(export)
+        image_id = self.image_id(export)
+        directory = self.cache.images / name
+        path = directory / f"{image_id}.img"
+        record = directory / f"{image_id}.json"
+        sealed = self.store.get(export.seal.id)
+        assert sealed is not None
+        layers = tuple(self.store.chain(sealed.id))
+        fresh = False
+        if not (path.exists() and record.exists()):
+            fresh = True
+            if directory.exists():
+                remove_tree(directory)
+            directory.mkdir(parents=True)
+            with step(f"Putting {name}.img together"), self.sealed_root(sealed.id) as rootfs:
+                facts = assemble(rootfs, path, layout=self.layout(export), epoch=self.epoch, tools=self.tools)
+            record.write_text(json.dumps(_facts(facts), indent=1))
+        return BuiltImage(image_id, name, path, json.loads(record.read_text()), sealed, layers, fresh)
+
+    @contextmanager
+    def sealed_root(self, layer_id: str) -> Iterator[Path]:
+        """The root file system of a finished layer, mounted read-only."""
+        rootfs = self.cache.work / self.profile.name / "export" / "rootfs"
+        mount_overlay(self.store.path, self.store.lower_trees(layer_id), rootfs, None, None)
+        try:
+            yield rootfs
+        finally:
+            namespace.unmount(rootfs)
+
+    def postrun(self) -> None:
+        """Run pi-gen's postrun.sh, which stands beside its build.sh."""
+        pi_gen = self.profile.pi_gen.path
+        script = find_postrun(pi_gen) if self.profile.base == "pi-gen" and pi_gen is not None else None
+        if script is not None:
+            with step("postrun.sh"):
+                run("bash", "-c", "./postrun.sh", cwd=script.parent, env=self.executor().environment)
+
+
+def asdict_layout(layout: Layout) -> dict[str, str]:
+    """A layout as text, to be hashed."""
+    return {name: str(value) for name, value in asdict(layout).items()}
+
+
+def _facts(facts: ImageFacts) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(facts), default=str))  # type: ignore[no-any-return]
+
+
+def _age(seconds: float) -> str:
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} days"
+
+
+@contextmanager
+def _out_of_space(place: Path) -> Iterator[None]:
+    """Say plainly that the disk is full, when that is why something failed."""
+    try:
+        yield
+    except (OSError, BuildError) as error:
+        with contextlib.suppress(OSError):
+            status = os.statvfs(place)
+            free = status.f_bavail * status.f_frsize
+            told = "No space left on device" in str(error) or "ENOSPC" in str(error)
+            if told or free < 4 * 1024 * 1024:
+                raise BuildError(
+                    f"the disk that holds the cache is full ({free // 2**20} MiB free in {place})",
+                    hint="a build needs about 6 GB; 'build.py clean' shows and frees what the cache holds, "
+                    "--cache names another place",
+                ) from error
+        raise

@@ -1,0 +1,230 @@
+"""Runs the steps of a stage, with pi-gen's semantics (its build.sh and scripts/common), into a layer."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import namespace
+from .chroot import Contaminated, Places, Workspace, kill_leftovers
+from .errors import BuildError, CommandFailed
+from .layers import LayerStore, remove_tree
+from .process import clean_environment, run
+from .progress import note, step
+from .stages import Stage, Step, StepKind, SubStage, read_packages
+from .standin import Standins
+
+FUNCTIONS = Path(__file__).parent / "shell" / "functions.bash"
+
+ATTEMPTS = 4
+"""How often a layer is made again without stand-ins that were copied into it."""
+
+
+@dataclass(frozen=True)
+class StagePlace:
+    """Where a stage runs: its directories as the scripts know them, and the trees it starts from."""
+
+    stage: Stage
+    work: Path
+    previous_rootfs: Path | None
+    previous_stage: Stage | None
+    previous_trees: tuple[str, ...]
+
+    @property
+    def rootfs(self) -> Path:
+        """pi-gen's ROOTFS_DIR."""
+        return self.work / "rootfs"
+
+
+class Executor:
+    """Runs prerun scripts and sub-stages. `environment` is what every script of the build gets."""
+
+    def __init__(
+        self,
+        store: LayerStore,
+        places: Places,
+        standins: Callable[[], Standins],
+        environment: Mapping[str, str],
+        *,
+        update_first: bool = False,
+    ) -> None:
+        self.store = store
+        self.places = places
+        self.standins = standins
+        self.environment = dict(environment)
+        self.update_first = update_first
+
+    def stage_environment(self, place: StagePlace) -> dict[str, str]:
+        """The variables that a script of this stage gets."""
+        python = Path(__file__).resolve().parent.parent
+        return clean_environment(
+            self.environment
+            | {
+                "STAGE": place.stage.name,
+                "STAGE_DIR": str(place.stage.path),
+                "STAGE_WORK_DIR": str(place.work),
+                "ROOTFS_DIR": str(place.rootfs),
+                "PREV_STAGE": place.previous_stage.name if place.previous_stage else "",
+                "PREV_STAGE_DIR": str(place.previous_stage.path) if place.previous_stage else "",
+                "PREV_ROOTFS_DIR": str(place.previous_rootfs) if place.previous_rootfs else "",
+                "MOJOMAIL_PYTHON": sys.executable,
+                "PYTHONPATH": str(python),
+                "PATH": f"{Path(sys.executable).parent}:{clean_environment()['PATH']}",
+            }
+        )
+
+    def prerun(self, place: StagePlace, partial: Path) -> bool:
+        """Run a stage's prerun.sh; returns whether the stage goes on from the previous one's root.
+
+        Raises BuildError when it leaves no root file system.
+        """
+        namespace.unmount_below(place.work)
+        if place.rootfs.exists():
+            remove_tree(place.rootfs)
+        place.work.mkdir(parents=True, exist_ok=True)
+        environment = self.stage_environment(place) | {
+            "MOJOMAIL_LAYERS": str(self.store.path),
+            "MOJOMAIL_PARTIAL": str(partial),
+            "MOJOMAIL_PREVIOUS": ":".join(place.previous_trees),
+        }
+        try:
+            if place.stage.prerun is not None:
+                with step("prerun.sh"):
+                    self._script(place.stage.prerun, place.stage.path, environment)
+            kind = (partial / "base").read_text() if (partial / "base").exists() else ""
+            if not kind and place.rootfs.is_dir() and any(place.rootfs.iterdir()):
+                # The script made the root itself, by a copy say: that is this layer, on top of nothing.
+                kill_leftovers()
+                namespace.unmount_below(place.rootfs)
+                os.rename(place.rootfs, partial / "tree.0")  # noqa: PTH104 - one file system, the cache
+                kind = "own"
+        finally:
+            kill_leftovers()
+            namespace.unmount_below(place.work)
+        if not kind:
+            raise BuildError(
+                f"{place.stage.path} has no root file system to work on",
+                hint="its prerun.sh must call copy_previous or bootstrap, and be executable",
+            )
+        return kind == "previous"
+
+    def substage(self, place: StagePlace, substage: SubStage, lower: list[str], partial: Path) -> None:
+        """Run every step of a sub-stage into the layer at `partial`, over the trees `lower`."""
+        standins = self.standins()
+        for attempt in range(1, ATTEMPTS + 1):
+            workspace = Workspace(
+                self.store, partial, place.rootfs, lower, standins, self.places, self.stage_environment(place)
+            )
+            workspace.environment["SUB_STAGE_DIR"] = str(substage.path)
+            try:
+                for one in substage.steps:
+                    if one.skipped:
+                        note(f"warning: {one.path} is not executable and was skipped (chmod +x to run it)")
+                        continue
+                    with step(one.name):
+                        self._step(workspace, place, substage, one)
+                return
+            except Contaminated as copied:
+                if attempt == ATTEMPTS:
+                    raise BuildError(
+                        f"{substage.path} copies programs of this machine into the image: {copied}",
+                        hint="build with --no-native",
+                    ) from None
+                note(f"once more without stand-ins for {copied}")
+                standins.excluded.update(copied.names)
+                for left in partial.iterdir():
+                    remove_tree(left) if left.is_dir() else left.unlink()
+
+    def _step(self, workspace: Workspace, place: StagePlace, substage: SubStage, one: Step) -> None:
+        if one.kind is StepKind.DEBCONF:
+            with workspace.ready(interpreters=True):
+                workspace.run("debconf-set-selections", stdin=one.path)
+        elif one.kind in (StepKind.PACKAGES, StepKind.PACKAGES_NR):
+            self.install(
+                workspace,
+                [word.text for word in read_packages(one.path)],
+                recommends=one.kind is StepKind.PACKAGES,
+                origin=one.path,
+            )
+        elif one.kind is StepKind.PATCHES:
+            with workspace.ready(programs=False):
+                self._patch(workspace, place, substage, one.path)
+        elif one.kind is StepKind.RUN:
+            with workspace.ready():
+                self._script(one.path, substage.path, workspace.environment)
+        else:
+            with workspace.ready():
+                workspace.run("/bin/bash", "-e", stdin=one.path)
+
+    def _script(self, path: Path, cwd: Path, environment: Mapping[str, str]) -> None:
+        """Run a script of a stage on the host, with pi-gen's shell functions."""
+        program = 'source "$1" && exec "$2"'
+        run("bash", "-c", program, "mojomail", FUNCTIONS, f"./{path.name}", cwd=cwd, env=environment)
+
+    def install(self, workspace: Workspace, packages: list[str], *, recommends: bool, origin: Path) -> None:
+        """Install packages with apt. Those that can be stood in for come first, in a tree of their own."""
+        if not packages:
+            return
+        options = ["-y", "-qq"] + ([] if recommends else ["--no-install-recommends"])
+        with workspace.ready(interpreters=True):
+            if self.update_first:
+                workspace.run("apt-get", "-qq", "update")
+                self.update_first = False
+            try:
+                plan = workspace.run("apt-get", *options, "--simulate", "install", *packages)
+            except CommandFailed as failed:
+                raise explain_packages(failed, origin) from None
+            early = [name for name in _to_install(plan) if name in workspace.standins.early_packages]
+            if early:
+                automatic = [name for name in early if name not in packages]
+                with step(f"install {len(early)} packages of tools first"):
+                    workspace.run("apt-get", *options, "install", *early)
+                    if automatic:
+                        workspace.run("apt-mark", "auto", *automatic)
+        if early:
+            workspace.fresh_tree()
+        with workspace.ready(interpreters=True):
+            workspace.run("apt-get", *options, "install", *packages)
+
+    def _patch(self, workspace: Workspace, place: StagePlace, substage: SubStage, patches: Path) -> None:
+        """Apply a quilt series in the stage's work directory, as pi-gen does (paths begin with rootfs/)."""
+        state = place.work / f"{substage.name}-pc"
+        remove_tree(state)
+        state.mkdir()
+        link = place.work / ".pc"
+        link.unlink(missing_ok=True) if link.is_symlink() else remove_tree(link)
+        link.symlink_to(state.name)
+        environment = workspace.environment | {
+            "QUILT_PATCHES": str(patches),
+            "QUILT_NO_DIFF_INDEX": "1",
+            "QUILT_NO_DIFF_TIMESTAMPS": "1",
+            "QUILT_REFRESH_ARGS": "-p ab",
+        }
+        run("quilt", "upgrade", cwd=place.work, env=environment, ok=(0, 1))
+        # quilt(1): 2 says that there is nothing to apply.
+        run("quilt", "push", "-a", cwd=place.work, env=environment, ok=(0, 2))
+
+
+def _to_install(plan: str) -> list[str]:
+    """Package names from the `Inst` lines of a simulated run."""
+    return re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
+
+
+def explain_packages(failed: CommandFailed, origin: Path) -> BuildError:
+    """An error that names the packages apt cannot install, with the file and line that ask for them."""
+    text = "\n".join(failed.tail)
+    missing = re.findall(r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate", text)
+    names = [one or other for one, other in missing]
+    if not names or not origin.is_file():
+        return failed
+    places = {word.text: word for word in read_packages(origin)}
+    lines = []
+    for name in dict.fromkeys(names):
+        word = places.get(name)
+        where = f"{origin}:{word.line}:{word.column}" if word else str(origin)
+        lines.append(f"{where}: no package {name} in the profile's sources")
+    return BuildError("\n".join(lines), hint="correct the name, or add the source that has it to the profile (apt:)")
