@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -83,7 +84,9 @@ def check_signing(key: str) -> None:
     if not run("gpg", "--batch", "--with-colons", "--list-secret-keys", "--", key, ok=(0, 2)).strip():
         raise InputError(f"gpg has no secret key {key}", hint="gpg --list-secret-keys shows those it has")
     try:
-        run("gpg", "--batch", "--local-user", key, "--output", os.devnull, "--yes", "--detach-sign", stdin="")
+        with tempfile.TemporaryDirectory() as folder:  # gpg removes its output when it fails: never /dev/null
+            output = Path(folder) / SIGNATURE
+            run("gpg", "--batch", "--local-user", key, "--output", output, "--detach-sign", stdin="")
     except BuildError as error:
         raise InputError(f"gpg cannot sign with {key}\n{error.message}", hint="is it expired or locked?") from error
 
@@ -109,8 +112,8 @@ def write_release(
     xz           the command to pack with; the archive does not depend on the number of `threads`
 
     All but the report and SHA256SUMS is the same for the same inputs (the manifest of an image without
-    `download_url` names the folder `deploy`). Raises InputError or BuildError; then the files of an older
-    build are as they were.
+    `download_url` names the folder `deploy`). Raises InputError or BuildError, and the files of an older
+    build are then as they were.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
         raise InputError(f"not a name for files: {name!r}", hint="letters, digits and . _ + - only")
@@ -148,17 +151,20 @@ def write_release(
             run("gpg", "--batch", "--yes", "--local-user", sign_key, "--output", signature, "--detach-sign", new)
             _sync(signature)
 
+        in_place = _same(final[".img"], image)
+        if not in_place:
+            _bring(image, partial[".img"])
         _remove([deploy / SIGNATURE, deploy / SUMS])
         _remove([path for path in final.values() if not _same(path, image)])
-        if not _same(final[".img"], image):
-            _move(image, partial[".img"])
-            partial[".img"].replace(final[".img"])
-        for suffix in SUFFIXES[1:]:
-            partial[suffix].replace(final[suffix])
+        for suffix in SUFFIXES:
+            if suffix != ".img" or not in_place:
+                partial[suffix].replace(final[suffix])
         if sign_key is not None:
             (deploy / f"{SIGNATURE}{PARTIAL}").replace(deploy / SIGNATURE)
         new.replace(deploy / SUMS)
         _sync(deploy)
+        if not in_place:
+            image.unlink()
     signed = [deploy / SIGNATURE] if sign_key is not None else []
     return [*final.values(), *signed, deploy / SUMS]
 
@@ -264,10 +270,11 @@ def _same(path: Path, other: Path) -> bool:
     return path.exists() and other.exists() and path.samefile(other)
 
 
-def _move(image: Path, to: Path) -> None:
-    """Rename, or across file systems copy what is not a hole and then remove."""
+def _bring(image: Path, to: Path) -> None:
+    """Give the file a second name, or on another file system copy what of it is not zero."""
+    _remove([to])
     try:
-        image.replace(to)
+        to.hardlink_to(image)
     except OSError:
         with image.open("rb") as source, to.open("wb") as target:
             while chunk := source.read(CHUNK):
@@ -276,8 +283,7 @@ def _move(image: Path, to: Path) -> None:
                 else:
                     target.write(chunk)
             target.truncate(image.stat().st_size)
-        _sync(to)
-        image.unlink()
+    _sync(to)
 
 
 def _write(path: Path, text: str) -> None:

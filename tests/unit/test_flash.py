@@ -3,7 +3,10 @@
 import io
 import lzma
 import os
+import random
 import re
+import socket
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -69,9 +72,17 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def pattern(size: int, seed: int = 1) -> bytes:
-    import random
-
     return random.Random(seed).randbytes(size)
+
+
+@cache
+def release_data() -> tuple[bytes, bytes]:
+    """An image of 6 MiB with holes in it, raw and packed."""
+    data = bytearray(6 * MEBI)
+    data[: MEBI // 2] = pattern(MEBI // 2)
+    data[MEBI - 8192 : MEBI + 8192] = pattern(16384, 2)
+    data[4 * MEBI : 5 * MEBI] = pattern(MEBI, 3)
+    return bytes(data), lzma.compress(data, preset=0)
 
 
 class Release:
@@ -80,14 +91,10 @@ class Release:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.image = folder / "node.img"
-        data = bytearray(6 * MEBI)
-        data[: MEBI // 2] = pattern(MEBI // 2)
-        data[MEBI - 8192 : MEBI + 8192] = pattern(16384, 2)
-        data[4 * MEBI : 5 * MEBI] = pattern(MEBI, 3)
-        self.data = bytes(data)
+        self.data, packed = release_data()
         self.image.write_bytes(self.data)
         self.packed = folder / "node.img.xz"
-        self.packed.write_bytes(lzma.compress(self.data, preset=0))
+        self.packed.write_bytes(packed)
         self.map = folder / "node.img.bmap"
         self.map.write_text(bmap.render(bmap.create(self.image, free=[(0, 6 * MEBI)])))
 
@@ -213,7 +220,7 @@ def test_a_fixed_disk_is_written_only_when_its_name_is_repeated(machine: Machine
     [
         (lambda t: t.mkdir(), "is a folder"),
         (lambda t: os.mkfifo(t), "neither a disk nor a plain file"),
-        (lambda t: t.symlink_to("/dev/null"), "neither a disk nor a plain file"),
+        (lambda t: socket.socket(socket.AF_UNIX).bind(str(t)), "neither a disk nor a plain file"),
         (lambda t: t.symlink_to("nowhere"), "no such device or folder"),
     ],
 )
