@@ -37,7 +37,7 @@ LOGIN = re.compile(rb"^[\w.-]+ login: ", re.MULTILINE)
 LOST = re.compile(
     rb"Kernel panic - not syncing[^\r\n]*|You are in (?:emergency|rescue) mode|Give root password for maintenance"
     rb"|\(initramfs\) |Press Enter for maintenance|Unable to mount root fs[^\r\n]*"
-    rb"|Timed out waiting for device /dev/[^\r\n]*"
+    rb"|Timed out waiting for device /dev/(?:disk|mmcblk|[vs]da)[^\r\n]*"
 )
 """What says on a console that no login prompt will come."""
 
@@ -225,6 +225,7 @@ class Machine:
             qmp.settimeout(60)
             self._qmp = stack.enter_context(qmp.makefile("rw", encoding="utf-8", newline="\n"))
             self.qmp("qmp_capabilities")
+            self._screen_at_power_on = self._screen()
             self._stack = stack.pop_all()
         return self
 
@@ -303,16 +304,23 @@ class Machine:
         self.qmp("screendump", filename=str(path.resolve()), format="png")
         return path
 
-    def lit_pixels(self) -> int:
-        """How many pixels of the screen are not of its first pixel's colour."""
+    def _screen(self) -> bytes:
+        """The screen as PPM: three lines of header, and three bytes a pixel (ppm(5))."""
         dump = self.work / "screen.ppm"
         self.qmp("screendump", filename=str(dump))
-        _magic, _size, _depth, pixels = dump.read_bytes().split(b"\n", 3)
-        view = memoryview(pixels)
-        return sum(view[at : at + 3] != view[:3] for at in range(0, len(view), 3))
+        return dump.read_bytes()
+
+    def lit_pixels(self) -> int:
+        """How many pixels are not of the first one's colour; 0 while the screen is as it was at power-on
+        (then QEMU itself writes on it that the display is not active)."""
+        screen = self._screen()
+        if screen == self._screen_at_power_on:
+            return 0
+        pixels = memoryview(screen.split(b"\n", 3)[3])
+        return sum(pixels[at : at + 3] != pixels[:3] for at in range(0, len(pixels), 3))
 
     def wait_for_picture(self, limit: float, pixels: int = 500) -> int:
-        """Wait until the screen shows something: at least `pixels` lit ones, some 20 letters."""
+        """Wait until the guest shows something: at least `pixels` lit ones, some 10 letters."""
         until = time.monotonic() + limit
         while (lit := self.lit_pixels()) < pixels:
             if time.monotonic() > until:
