@@ -8,7 +8,6 @@ from .archives import download, resolve
 from .cache import Cache
 from .chroot import Workspace
 from .indexes import Indexes, Source
-from .layers import remove_tree
 from .process import run
 from .progress import step
 
@@ -74,13 +73,15 @@ def bootstrap(
             target.write_bytes(on_host.read_bytes())
             target.chmod(0o644)
     workspace.fresh_tree()
-    with step(f"install {len(debs)} packages"), workspace.ready(interpreters=True):
-        # As mmdebstrap does: dpkg without regard to the order that dependencies ask for, all files being there.
-        names = [f"/var/cache/apt/archives/{deb.filename}" for deb in debs]
-        workspace.run("dpkg", "--force-depends", "--force-confnew", "--force-unsafe-io", "--install", *names)
-        workspace.run("apt-get", "-y", "-qq", "--no-install-recommends", "install", "ca-certificates")
-    with workspace.plain() as root:
-        remove_tree(root / "var/lib/apt/lists/auxfiles")
+    # As mmdebstrap does, dpkg without regard to the order that dependencies ask for, all files being there. In
+    # two steps, because files that are unpacked cover the stand-ins that configuring needs.
+    names = [f"/var/cache/apt/archives/{deb.filename}" for deb in debs]
+    dpkg = ("dpkg", "--force-depends", "--force-confnew", "--force-unsafe-io")
+    with step(f"register {len(debs)} packages"), workspace.ready(interpreters=True):
+        workspace.run(*dpkg, "--unpack", *names)
+    workspace.fresh_tree()
+    with step(f"configure {len(debs)} packages"), workspace.ready(interpreters=True):
+        workspace.run(*dpkg, "--configure", "--pending")
 
 
 def write_sources(root: Path, sources: list[Source]) -> None:

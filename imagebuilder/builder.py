@@ -26,7 +26,7 @@ from .layers import Layer, LayerStore, digest_of, digest_paths, remove_tree
 from .overlay import mount_overlay
 from .plan import IMAGE_ENGINE, Export, Plan, PlannedLayer, head_name, make_plan, read_stages, write_head
 from .preflight import emulator
-from .process import current_log, run
+from .process import clean_environment, current_log, run
 from .profile import Profile
 from .progress import note, step
 from .seal import seal
@@ -357,8 +357,6 @@ class Builder:
         for _ in range(ATTEMPTS):
             environment = executor.environment | {"PATH": os.environ.get("PATH", "")}
             rootfs = self.cache.work / self.profile.name / "bootstrap" / "rootfs"
-            from .process import clean_environment
-
             workspace = Workspace(
                 self.store, partial, rootfs, [], standins, executor.places, clean_environment(environment)
             )
@@ -371,6 +369,7 @@ class Builder:
                     rules=rules if rules.is_file() else None,
                     keyrings=self.keyrings,
                 )
+                executor.install(workspace, ["ca-certificates"], recommends=False, origin=self.profile.path)
                 return
             except Contaminated as copied:
                 note(f"once more without stand-ins for {copied}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from . import namespace
 from .layers import LayerStore, remove_tree
 from .overlay import mount_overlay
-from .process import run
+from .process import run, run_on_terminal
 from .progress import note
 from .standin import INITRAMFS_SAFE, Standins
 from .tools import Tools
@@ -143,6 +143,18 @@ class Workspace:
         environment = chroot_environment(self.environment) | dict(env or {})
         # The host's PATH finds chroot(8) itself; the program inside is found by the PATH that env(1) sets.
         return run("chroot", self.rootfs, "/usr/bin/env", "-i", *_assignments(environment), *argv, stdin=stdin)
+
+    def interactive(self, argv: list[str]) -> int:
+        """Run a program of the root file system on the caller's terminal; returns its exit code."""
+        with ExitStack() as stack:
+            lower = self._lower_now()
+            mount_overlay(self.store.path, lower, self.rootfs, self.tree, self.partial / f"scratch.{self._tree}")
+            stack.callback(namespace.unmount, self.rootfs)
+            mount_apis(stack, self.rootfs)
+            mount_packages(stack, self.rootfs, self.places)
+            stack.callback(kill_leftovers)
+            environment = chroot_environment(self.environment) | {"TERM": os.environ.get("TERM", "dumb")}
+            return run_on_terminal("chroot", str(self.rootfs), "/usr/bin/env", "-i", *_assignments(environment), *argv)
 
     def _make_initramfs(self, requests: str) -> None:
         """Make the initramfs that was asked for, by the root's own tools, since their files go into it."""

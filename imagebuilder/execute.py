@@ -20,6 +20,9 @@ from .standin import Standins
 
 FUNCTIONS = Path(__file__).parent / "shell" / "functions.bash"
 
+DPKG_OPTIONS = ("--force-unsafe-io", "--force-confdef", "--force-confold")
+"""The layer is synced as a whole; a package that asks about a configuration file keeps the one there is."""
+
 ATTEMPTS = 4
 """How often a layer is made again without stand-ins that were copied into it."""
 
@@ -166,7 +169,10 @@ class Executor:
         run("bash", "-c", program, "mojomail", FUNCTIONS, f"./{path.name}", cwd=cwd, env=environment)
 
     def install(self, workspace: Workspace, packages: list[str], *, recommends: bool, origin: Path) -> None:
-        """Install packages with apt. Those that can be stood in for come first, in a tree of their own."""
+        """Install packages in the order that apt plans, unpacking and configuring in trees of their own.
+
+        What was unpacked then lies below the stand-ins while it is configured, which is where the time goes.
+        """
         if not packages:
             return
         options = ["-y", "-qq"] + ([] if recommends else ["--no-install-recommends"])
@@ -175,19 +181,35 @@ class Executor:
                 workspace.run("apt-get", "-qq", "update")
                 self.update_first = False
             try:
-                plan = workspace.run("apt-get", *options, "--simulate", "install", *packages)
+                text = workspace.run("apt-get", *options, "--simulate", "install", *packages)
             except CommandFailed as failed:
                 raise explain_packages(failed, origin) from None
-            early = [name for name in _to_install(plan) if name in workspace.standins.early_packages]
-            if early:
-                automatic = [name for name in early if name not in packages]
-                with step(f"install {len(early)} packages of tools first"):
-                    workspace.run("apt-get", *options, "install", *early)
-                    if automatic:
-                        workspace.run("apt-mark", "auto", *automatic)
-        if early:
-            workspace.fresh_tree()
+            plan = read_apt_plan(text)
+            if plan is not None and plan.rounds:
+                with step("download"):
+                    workspace.run("apt-get", *options, "--download-only", "install", *packages)
+        if plan is None:
+            # Something is to be removed: apt knows best in which order.
+            with workspace.ready(interpreters=True):
+                workspace.run("apt-get", *options, "install", *packages)
+            return
+        for number, one in enumerate(plan.rounds, 1):
+            if one.debs:
+                with step(f"unpack {len(one.debs)} packages"), workspace.ready(interpreters=True):
+                    archives = [f"/var/cache/apt/archives/{name}" for name in one.debs]
+                    workspace.run("dpkg", *DPKG_OPTIONS, "--unpack", "--auto-deconfigure", "--no-triggers", *archives)
+                workspace.fresh_tree()
+            with step(f"configure {len(one.configured)} packages"), workspace.ready(interpreters=True):
+                if number < len(plan.rounds):
+                    workspace.run("dpkg", *DPKG_OPTIONS, "--configure", "--no-triggers", *one.configured)
+                else:
+                    workspace.run("dpkg", *DPKG_OPTIONS, "--configure", "--pending")
         with workspace.ready(interpreters=True):
+            named = {name.partition("=")[0].partition("/")[0].partition(":")[0].rstrip("+") for name in packages}
+            automatic = sorted(plan.new - named)
+            if automatic:
+                workspace.run("apt-mark", "auto", *automatic)
+            # Marks what is there already as asked for, and fails when anything is not as apt planned it.
             workspace.run("apt-get", *options, "install", *packages)
 
     def _patch(self, workspace: Workspace, place: StagePlace, substage: SubStage, patches: Path) -> None:
@@ -209,9 +231,49 @@ class Executor:
         run("quilt", "push", "-a", cwd=place.work, env=environment, ok=(0, 2))
 
 
-def _to_install(plan: str) -> list[str]:
-    """Package names from the `Inst` lines of a simulated run."""
-    return re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
+@dataclass
+class AptRound:
+    """Packages that apt unpacks in one go (file names of the archives directory), and those it configures then."""
+
+    debs: list[str]
+    configured: list[str]
+
+
+@dataclass(frozen=True)
+class AptPlan:
+    """What apt is about to do; `new` names packages that were not installed before."""
+
+    rounds: list[AptRound]
+    new: frozenset[str]
+
+
+def read_apt_plan(text: str) -> AptPlan | None:
+    """The plan in the output of a simulated apt-get, or None when it removes something.
+
+    Lines are `Inst NAME [OLD] (VERSION ORIGIN [ARCH])`, `Conf NAME (...)` and `Remv NAME ...` (apt-get(8), -s).
+    """
+    rounds: list[AptRound] = []
+    new = set()
+    for line in text.splitlines():
+        match = re.match(r"(Inst|Conf|Remv|Purg) (\S+?)(?::\w+)? (\[[^]]*\] )?\((\S+) .*\[(\w+)\]\)", line)
+        if match is None:
+            if re.match(r"(Remv|Purg) ", line):
+                return None
+            continue
+        action, name, old, version, architecture = match.groups()
+        if action == "Inst":
+            if not rounds or rounds[-1].configured:
+                rounds.append(AptRound([], []))
+            rounds[-1].debs.append(f"{name}_{version.replace(':', '%3a')}_{architecture}.deb")
+            if old is None:
+                new.add(name)
+        elif action == "Conf":
+            if not rounds:
+                rounds.append(AptRound([], []))
+            rounds[-1].configured.append(name)
+        else:
+            return None
+    return AptPlan(rounds, frozenset(new))
 
 
 def explain_packages(failed: CommandFailed, origin: Path) -> BuildError:

@@ -143,3 +143,12 @@ def run(
     if code not in ok:
         raise CommandFailed(words, code, tuple(tail), log_path)
     return "".join(kept)
+
+
+def run_on_terminal(*argv: str) -> int:
+    """Run a command with the caller's own standard input and output; returns its exit code."""
+    try:
+        sh.Command(argv[0])(*argv[1:], _fg=True, _env=clean_environment())
+    except sh.ErrorReturnCode as error:
+        return int(error.exit_code)
+    return 0

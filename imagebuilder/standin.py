@@ -94,11 +94,6 @@ class Standins:
     tools: Tools | None
     excluded: set[str] = field(default_factory=set)
 
-    @property
-    def early_packages(self) -> frozenset[str]:
-        """Packages that are installed before others, so that what they bring can be stood in for."""
-        return (self.tools.packages if self.tools else frozenset()) | {"initramfs-tools", "initramfs-tools-core"}
-
     def build(self, root: Path, where: Path, *, programs: bool, interpreters: bool, resolv_conf: str | None) -> None:
         """Make the layer `where` for the mounted root file system `root`.
 

@@ -54,7 +54,6 @@ class Tools:
     path: Path
     architecture: str
     programs: tuple[Program, ...]
-    packages: frozenset[str]
 
     @property
     def triplet(self) -> str:
@@ -103,7 +102,6 @@ def _read(path: Path) -> Tools | None:
         path=path / "tree",
         architecture=data["architecture"],
         programs=tuple(Program(*entry) for entry in data["programs"]),
-        packages=frozenset(data["packages"]),
     )
 
 
@@ -131,7 +129,6 @@ def make_tools(cache: Cache, indexes: Indexes) -> Tools:
         data = {
             "architecture": architecture,
             "programs": [[p.path, p.package, p.version] for p in programs],
-            "packages": sorted(deb.package for deb in debs),
             "seconds": round(time.monotonic() - started, 1),
         }
         (partial / "tools.json").write_text(json.dumps(data, indent=1))

@@ -1,0 +1,407 @@
+"""What each command of the command line does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import namespace
+from .builder import Builder, BuiltImage, Options, prepare_namespace
+from .cache import Cache
+from .chroot import Workspace
+from .cli import ROOT, chosen_cache, guarded
+from .errors import InputError
+from .flash import flash as flash_card
+from .layers import Layer, LayerStore, digest_of, digest_paths, remove_tree, tree_size
+from .plan import PlannedLayer, read_heads, why_not_cached
+from .preflight import check_host, survey
+from .process import clean_environment, logging_to, run
+from .profile import Profile, load_profile, resolve_profile
+from .progress import Progress, format_seconds, note, showing, step
+from .release import ReleaseInfo, check_signing, write_release
+from .report import Layer as ReportLayer
+from .report import Report, expected_seconds, format_bytes, this_machine
+from .spdx import Package, parse_status
+from .usage import Usage
+
+RELEASE_ENGINE = ("release.py", "spdx.py", "debcopyright.py", "imager.py", "report.py", "report.html.j2", "bmap.py")
+
+
+def _in_namespace(work: Callable[[], int]) -> int:
+    def inside() -> int:
+        prepare_namespace()
+        return work()
+
+    check_host(survey())
+    os.environ["MOJOMAIL_PID"] = str(os.getpid())
+    return namespace.enter(lambda: guarded(inside))
+
+
+def _profile(options: argparse.Namespace) -> Profile:
+    return load_profile(resolve_profile(options.profile, ROOT), root=ROOT)
+
+
+def plan(options: argparse.Namespace) -> int:
+    """`build.py plan`: every layer, cached or why not."""
+    profile, cache = _profile(options), chosen_cache(options)
+    return _in_namespace(lambda: _plan(profile, cache, Options(native=options.native)))
+
+
+def _plan(profile: Profile, cache: Cache, options: Options) -> int:
+    cache.create()
+    builder = Builder(profile, cache, options)
+    if builder.indexes.present:
+        known = f"as of {datetime.fromtimestamp(builder.indexes.epoch, UTC):%Y-%m-%d %H:%M} UTC"
+    else:
+        known = "not fetched yet; 'build' does that"
+    print(f"{profile.image_name}  base {profile.base}, {profile.path}")
+    print(f"package indexes: {known}")
+    planned = builder.plan()
+    missing = 0
+    seconds = 0.0
+    shown = {entry.stage.path: entry for entry in planned.stages}
+    for entry in planned.stages:
+        if entry.stage.skip:
+            print(f"  {entry.stage.name:<32}{entry.top}  skipped; the next stage builds on it")
+    stage: Path | None = None
+    for layer in planned.layers():
+        if layer.stage is not None and layer.stage.path != stage:
+            stage = layer.stage.path
+            mark = "  (exports an image)" if shown[stage].stage.export_image else ""
+            print(f"{stage.name}  {stage}{mark}")
+        found = builder.store.get(layer.id)
+        name = layer.inputs.name.partition("/")[2] or layer.inputs.name
+        if found is not None:
+            state = f"cached, {format_bytes(found.size)}"
+        else:
+            missing += 1
+            last = builder.store.nearest(layer.inputs)
+            seconds += last.seconds if last else 0
+            state = f"build: {why_not_cached(layer, builder.store)}"
+        print(f"  {name:<32}{layer.id}  {state}")
+    count = len(planned.layers())
+    print(
+        f"{count - missing} of {count} layers cached"
+        + (f", about {format_seconds(seconds)} to build" if missing else "")
+    )
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """`build.py check`: all problems of profile and stages."""
+    profile, cache = _profile(options), chosen_cache(options)
+    return _in_namespace(lambda: _check(profile, cache))
+
+
+def _check(profile: Profile, cache: Cache) -> int:
+    cache.create()
+    builder = Builder(profile, cache, Options())
+    builder.check()
+    unknown = "" if builder.indexes.present else " (package names not checked: no indexes yet, 'build' fetches them)"
+    print(f"{profile.path}: no problem in the profile and its {len(builder.stages)} stages{unknown}")
+    return 0
+
+
+def build(options: argparse.Namespace) -> int:
+    """`build.py build`: layers, image, release files."""
+    profile, cache = _profile(options), chosen_cache(options)
+    if profile.publish.sign_key:
+        check_signing(profile.publish.sign_key)
+    deploy = options.deploy.absolute()
+    chosen = Options(frozen=options.frozen, native=options.native)
+    return _in_namespace(lambda: _build(profile, cache, chosen, deploy, raw=options.raw))
+
+
+def _build(profile: Profile, cache: Cache, options: Options, deploy: Path, *, raw: bool) -> int:
+    started = time.monotonic()
+    cache.create()
+    log = cache.logs / f"{profile.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
+    last_report = cache.reports / f"{profile.image_name}.json"
+    progress = Progress(expected=expected_seconds(last_report))
+    with showing(progress), cache.locked(), logging_to(log), Usage(cache.path) as usage:
+        _drop_old_logs(cache)
+        builder = Builder(profile, cache, options)
+        builder.refresh()
+        builder.check()
+        planned = builder.plan()
+        cached = {layer.id for layer in planned.layers() if builder.store.get(layer.id)}
+        builder.build_layers(planned)
+        for export in planned.exports:
+            name = builder.export_name(export)
+            release = _release_id(profile, builder.image_id(export), deploy)
+            if not raw and _up_to_date(cache, name, release):
+                note(f"{deploy / name}.img.xz is up to date")
+                continue
+            image = builder.assemble(export)
+            if raw:
+                _put_raw(image, deploy)
+                continue
+            _release(builder, image, deploy, progress, usage, cached)
+            if image.path.exists():
+                image.path.unlink()
+            _remember(cache, name, release, deploy)
+            shutil.copyfile(deploy / f"{name}.report.json", last_report)
+        builder.postrun()
+    seconds = time.monotonic() - started
+    print(f"{deploy}: done in {format_seconds(seconds)}; log {log}")
+    return 0
+
+
+def _drop_old_logs(cache: Cache, keep: int = 20) -> None:
+    for old in sorted(cache.logs.glob("*.log"), key=lambda path: path.stat().st_mtime)[:-keep]:
+        old.unlink()
+
+
+def _put_raw(image: BuiltImage, deploy: Path) -> None:
+    deploy.mkdir(parents=True, exist_ok=True)
+    target = deploy / f"{image.name}.img"
+    if target.exists() and target.samefile(image.path):
+        return
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(image.path)
+    except OSError:
+        run("cp", "--sparse=always", image.path, target)
+
+
+def _release_id(profile: Profile, image_id: str, deploy: Path) -> str:
+    engine = Path(__file__).parent
+    return digest_of(
+        [
+            image_id,
+            str(deploy),
+            profile.description,
+            repr(profile.publish),
+            profile.image.compression_level,
+            digest_paths((name, engine / name) for name in RELEASE_ENGINE),
+        ]
+    )
+
+
+def _up_to_date(cache: Cache, name: str, release: str) -> bool:
+    try:
+        known = json.loads((cache.reports / f"{name}.release").read_text())
+        files = known["files"]
+        return known["release"] == release and all(_stamp(Path(path)) == stamp for path, stamp in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _remember(cache: Cache, name: str, release: str, deploy: Path) -> None:
+    files = {str(path): _stamp(path) for path in sorted(deploy.glob(f"{name}.*"))}
+    (cache.reports / f"{name}.release").write_text(json.dumps({"release": release, "files": files}, indent=1))
+
+
+def _release(
+    builder: Builder, image: BuiltImage, deploy: Path, progress: Progress, usage: Usage, cached: set[str]
+) -> None:
+    profile = builder.profile
+    texts: dict[str, str] = json.loads((builder.store.path / image.seal.id / "licences.json").read_text())
+
+    def copyright_of(package: Package) -> str | None:
+        return texts.get(package.name)
+
+    facts = {
+        "Profile": profile.name,
+        "Base": f"{profile.base} {profile.release}",
+        "Stages": " ".join(stage.name for stage in builder.stages),
+        "Packages from": ", ".join(f"{source.suite} ({'/'.join(source.components)})" for source in builder.sources),
+        "Image id": image.id,
+        "Root UUID": image.facts["root"]["identity"],
+        "Disk id": image.facts["disk_id"],
+    }
+    with builder.sealed_root(image.seal.id) as rootfs:
+        status = rootfs / "var/lib/dpkg/status"
+        packages = parse_status(status)
+
+        def make_report(sizes: Any) -> Report:
+            return Report(
+                name=image.name,
+                timing=progress.root,
+                machine=this_machine(),
+                facts=facts,
+                layers=[_report_layer(layer, cached) for layer in image.layers],
+                packages=packages,
+                files=dict(sizes),
+                peak_memory=usage.peak_memory,
+                peak_disk=usage.peak_disk,
+            )
+
+        with step(f"Writing {image.name}'s files"):
+            write_release(
+                image.path,
+                deploy=deploy,
+                name=image.name,
+                info=ReleaseInfo(
+                    title=f"MojoMail {profile.name}",
+                    description=profile.description or "A village's mail office",
+                    epoch=builder.epoch,
+                    status=status,
+                    copyright=copyright_of,
+                    facts=facts,
+                    layers=[(layer.name, layer.id) for layer in image.layers],
+                    download_url=profile.publish.url or None,
+                ),
+                make_report=make_report,
+                sign_key=profile.publish.sign_key or None,
+                xz=builder.tools.command("xz"),
+                xz_level=profile.image.compression_level,
+            )
+
+
+def _report_layer(layer: Layer, cached: set[str]) -> ReportLayer:
+    stage, _, substage = layer.name.rpartition("/")
+    return ReportLayer(stage, substage, layer.id, layer.seconds, layer.size, layer.id in cached)
+
+
+def shell(options: argparse.Namespace) -> int:
+    """`build.py shell`: a shell where a build failed, or in a finished layer."""
+    profile, cache = _profile(options), chosen_cache(options)
+    words = [word for word in options.arguments if word != "--"]
+    return _in_namespace(
+        lambda: _shell(profile, cache, Options(frozen=True, native=options.native), options.layer, words)
+    )
+
+
+def _shell(profile: Profile, cache: Cache, options: Options, wanted: str | None, words: list[str]) -> int:
+    with showing(Progress()), cache.locked():
+        builder = Builder(profile, cache, options)
+        planned = builder.plan()
+        layers = planned.layers()
+        failed = [layer for layer in layers if builder.store.partial(layer.id).exists()]
+        scratch = cache.layers / "shell.partial"
+        remove_tree(scratch)
+        if wanted is None and failed:
+            partial = builder.store.partial(failed[0].id)
+            state = json.loads((partial / "state.json").read_text())
+            lower = builder.store.lower_trees(state["base"])
+            name = f"{failed[0].inputs.name}, as it stood when it failed"
+        else:
+            layer = _find_layer(layers, wanted, builder.store)
+            scratch.mkdir()
+            partial, lower, name = scratch, builder.store.lower_trees(layer.id), layer.inputs.name
+        print(f"{name}: {cache.work / profile.name / 'shell' / 'rootfs'}; 'exit' leaves", file=sys.stderr)
+        environment = clean_environment(builder.executor().environment)
+        rootfs = cache.work / profile.name / "shell" / "rootfs"
+        workspace = Workspace(builder.store, partial, rootfs, lower, builder.standins(), builder.places(), environment)
+        code = workspace.interactive(words or ["/bin/bash"])
+        remove_tree(scratch)
+    return code
+
+
+def _find_layer(layers: list[PlannedLayer], wanted: str | None, store: LayerStore) -> PlannedLayer:
+    there = [layer for layer in layers if store.get(layer.id) is not None]
+    if not there:
+        raise InputError("there is no finished layer to enter yet", hint="./build.py build")
+    if wanted is None:
+        return there[-1]
+    for layer in there:
+        if layer.inputs.name == wanted:
+            return layer
+    names = ", ".join(layer.inputs.name for layer in there)
+    raise InputError(f"there is no finished layer {wanted}", hint=f"there are: {names}")
+
+
+def flash(options: argparse.Namespace) -> int:
+    """`build.py flash`: write a card and verify it."""
+    image: Path | None = options.image
+    if image is None:
+        found = sorted(Path("deploy").glob("*.img.xz"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise InputError("there is no image in deploy/", hint="./build.py build, or name one with --image FILE")
+        image = found[-1]
+    with showing(Progress()):
+        done = flash_card(
+            image,
+            options.device,
+            bmap=options.bmap,
+            allow_fixed=options.allow_fixed,
+            allow_mounted=options.allow_mounted,
+        )
+    print(f"{done.target} holds {image.name}, verified, in {format_seconds(done.seconds)}")
+    return 0
+
+
+def clean(options: argparse.Namespace) -> int:
+    """`build.py clean`: what the cache holds; prune it."""
+    cache = chosen_cache(options)
+    return _in_namespace(lambda: _clean(cache, prune=options.prune, layers=options.layers, everything=options.all))
+
+
+def _clean(cache: Cache, *, prune: bool, layers: bool, everything: bool) -> int:
+    with showing(Progress()), cache.locked():
+        store = LayerStore(cache.layers)
+        used = _used_layers(store)
+        freed = 0
+        for entry in sorted(cache.layers.iterdir()):
+            if entry.is_dir() and not entry.name.startswith("."):
+                partial = "." in entry.name
+                if everything or layers or (prune and (partial or entry.name not in used)):
+                    freed += tree_size(entry)
+                    (entry / "layer.json").unlink(missing_ok=True)
+                    remove_tree(entry)
+        if everything or layers:
+            (cache.layers / "heads.json").unlink(missing_ok=True)
+        newest = max(cache.tools.iterdir(), key=lambda path: path.stat().st_mtime, default=None)
+        victims = [cache.work, cache.images] if (everything or layers) else []
+        victims += [cache.debs, cache.indexes, cache.tools, cache.logs, cache.reports] if everything else []
+        victims += [path for path in cache.tools.iterdir() if path != newest] if prune and not everything else []
+        for path in victims:
+            freed += tree_size(path)
+            namespace.unmount_below(path)
+            remove_tree(path)
+        cache.create()
+        _show(cache, store)
+        if freed:
+            print(f"freed {format_bytes(freed)}")
+    return 0
+
+
+def _used_layers(store: LayerStore) -> set[str]:
+    """Layers of the last build of each stage, and seals on top of them."""
+    used: set[str] = set()
+    for top in read_heads(store).values():
+        try:
+            used |= {layer.id for layer in store.chain(top)}
+        except KeyError:
+            continue
+    for layer in store.all():
+        if layer.base in used and layer.name in ("packages", "seal"):
+            used.add(layer.id)
+    for layer in store.all():
+        if layer.base in used and layer.name == "seal":
+            used.add(layer.id)
+    return used
+
+
+def _show(cache: Cache, store: LayerStore) -> None:
+    layers = store.all()
+    used = _used_layers(store)
+    unused = [layer for layer in layers if layer.id not in used]
+    failed = list(cache.layers.glob("*.partial"))
+    print(f"{cache.path}")
+    print(
+        f"  layers      {format_bytes(sum(layer.size for layer in layers)):>10}  {len(layers)} layers, "
+        f"{len(unused)} of older builds ({format_bytes(sum(layer.size for layer in unused))}), {len(failed)} unfinished"
+    )
+    for name, path in (
+        ("packages", cache.debs),
+        ("indexes", cache.indexes),
+        ("tools", cache.tools),
+        ("images", cache.images),
+        ("logs", cache.logs),
+    ):
+        print(f"  {name:<11} {format_bytes(tree_size(path)):>10}  {path}")
