@@ -14,7 +14,7 @@ from .layers import LayerStore, remove_tree
 from .overlay import mount_overlay
 from .process import run, run_on_terminal
 from .progress import note
-from .standin import INITRAMFS_SAFE, Standins
+from .standin import INITRAMFS_SAFE, Standins, installed_versions
 from .tools import Tools
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -232,6 +232,11 @@ def mount_tools(stack: ExitStack, rootfs: Path, tools: Tools) -> None:
         _mounted(stack, str(tools.path / name), rootfs / name, "", namespace.MS_BIND)
         flags = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
         namespace.mount("", rootfs / name, "", flags)
+    # What of Perl is not in the root must not be found by the Perl that stands in for the root's either.
+    modules = rootfs / "usr/lib" / tools.triplet / "perl"
+    installed = installed_versions(rootfs / "var/lib/dpkg/status")
+    if modules.is_dir() and not any(name.startswith("libperl5") for name in installed):
+        _mounted(stack, "nothing", modules, "tmpfs", namespace.MS_RDONLY, "mode=755,size=4k")
 
 
 def chroot_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -23,7 +23,6 @@ PROGRAMS = {
     "bash": "bash",
     "mount": "mount",
     "chroot": "coreutils",
-    "rsync": "rsync",
 }
 """Programs of the host, and the packages they are from."""
 
