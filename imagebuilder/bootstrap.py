@@ -10,6 +10,7 @@ from .chroot import Workspace
 from .indexes import Indexes, Source
 from .process import run
 from .progress import step
+from .standin import Standing
 
 DPKG_RULES = Path("overlay/etc/dpkg/dpkg.cfg.d/mojomail")
 """Which files of packages are left out: below the project's root, and at the same place on the node."""
@@ -77,10 +78,10 @@ def bootstrap(
     # two steps, because files that are unpacked cover the stand-ins that configuring needs.
     names = [f"/var/cache/apt/archives/{deb.filename}" for deb in debs]
     dpkg = ("dpkg", "--force-depends", "--force-confnew", "--force-unsafe-io")
-    with step(f"register {len(debs)} packages"), workspace.ready(interpreters=True):
+    with step(f"register {len(debs)} packages"), workspace.ready(Standing.PACKAGES):
         workspace.run(*dpkg, "--unpack", *names)
     workspace.fresh_tree()
-    with step(f"configure {len(debs)} packages"), workspace.ready(interpreters=True):
+    with step(f"configure {len(debs)} packages"), workspace.ready(Standing.PACKAGES):
         workspace.run(*dpkg, "--configure", "--pending")
 
 

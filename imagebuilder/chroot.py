@@ -14,7 +14,7 @@ from .layers import LayerStore, remove_tree
 from .overlay import mount_overlay
 from .process import run, run_on_terminal
 from .progress import note
-from .standin import INITRAMFS_SAFE, Standins, installed_versions
+from .standin import Standing, Standins, installed_versions
 from .tools import Tools
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -94,7 +94,7 @@ class Workspace:
             namespace.unmount(self.rootfs)
 
     @contextmanager
-    def ready(self, *, programs: bool = True, interpreters: bool = False) -> Iterator[Path]:
+    def ready(self, standing: Standing) -> Iterator[Path]:
         """The root file system with stand-ins, /proc, /dev, /run, /tmp, package files and network.
 
         Raises Contaminated on leaving when a stand-in was copied into the tree.
@@ -102,13 +102,7 @@ class Workspace:
         self._round += 1
         standin = self.partial / f"standin.{self._round}"
         with self._view() as view:
-            self.standins.build(
-                view,
-                standin,
-                programs=programs,
-                interpreters=interpreters,
-                resolv_conf=_read_or_none(Path("/etc/resolv.conf")),
-            )
+            self.standins.build(view, standin, standing, resolv_conf=_read_or_none(Path("/etc/resolv.conf")))
         with ExitStack() as stack:
             self._mount(f"{self.partial.name}/{standin.name}")
             stack.callback(namespace.unmount, self.rootfs)
@@ -118,13 +112,13 @@ class Workspace:
                 mount_tools(stack, self.rootfs, self.standins.tools)
             stack.callback(kill_leftovers)
             yield self.rootfs
-            self._requested = _read_or_none(self.rootfs / "run/mojomail/initramfs") or ""
+            requests = _read_or_none(self.rootfs / "run/mojomail/initramfs")
         copies = self.standins.foreign_copies(self.tree, standin) if self.tree.exists() else []
         remove_tree(standin)
         if copies:
             raise Contaminated(copies)
-        if self._requested and programs:
-            self._make_initramfs(self._requested)
+        if requests:
+            self._make_initramfs(requests)
 
     @contextmanager
     def _view(self) -> Iterator[Path]:
@@ -161,25 +155,9 @@ class Workspace:
         calls = list(dict.fromkeys(requests.splitlines()))
         if any("-u" in call.split() and "-k all" in call for call in calls) or len(calls) > 1:
             calls = ["-u -k all"]
-        with self.ready(programs=False):
-            env = {}
-            tools = self.standins.tools
-            if tools is not None and tools.architecture != "arm64":
-                directory = self.rootfs / "run/mojomail/bin"
-                directory.mkdir()
-                place = self.rootfs / "run/mojomail/tools"
-                place.mkdir()
-                namespace.mount(str(tools.path), place, "", namespace.MS_BIND)
-                for name in INITRAMFS_SAFE:
-                    if (tools.path / "usr/bin" / name).exists():
-                        (directory / name).symlink_to(f"/run/mojomail/tools/usr/bin/{name}")
-                env["PATH"] = f"/run/mojomail/bin:{PATH}"
-            try:
-                for call in calls:
-                    self.run("/usr/sbin/update-initramfs", *call.split(), env=env)
-            finally:
-                if tools is not None and tools.architecture != "arm64":
-                    namespace.unmount(self.rootfs / "run/mojomail/tools")
+        with self.ready(Standing.INITRAMFS):
+            for call in calls:
+                self.run("/usr/sbin/update-initramfs", *call.split())
 
 
 def _mounted(stack: ExitStack, source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:

@@ -59,7 +59,6 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument("--raw", action="store_true", help="stop at the uncompressed image, deploy/NAME.img")
     build.add_argument("--deploy", type=Path, default=Path("deploy"), metavar="DIR", help="where the files go (deploy)")
     shell.add_argument("--layer", metavar="NAME", help="the finished layer NAME, such as base/04-network, instead")
-    shell.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="a command instead of a shell")
     check.set_defaults(native=True)
 
     flash = command("flash", "write an image to a card, and verify it by reading it back", FLASH_HELP, profile=False)
@@ -91,6 +90,9 @@ Builds what is missing and writes NAME.img.xz, .img.bmap, .spdx.json, .info, .rp
 .report.html, .report.json and SHA256SUMS. A build that was stopped or failed goes on at the sub-stage it
 stopped at. Needs no root: it runs in a user namespace."""
 SHELL_HELP = """\
+    build.py shell                          look around
+    build.py shell village -- apt list      run one command
+
 Opens a shell in the root file system: where the last build failed, else of the finished image. What you
 change there is thrown away at the next build."""
 FLASH_HELP = """\
@@ -103,7 +105,13 @@ missing."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Everything after "--" is a command for `shell`; argparse would look for options in it.
+    cut = words.index("--") if "--" in words else len(words)
+    options = parser().parse_args(words[:cut])
+    if words[cut + 1 :] and options.command != "shell":
+        parser().error(f"only shell takes a command after --, not {options.command}")
+    options.arguments = words[cut + 1 :]
     return guarded(lambda: _commands()[options.command](options))
 
 

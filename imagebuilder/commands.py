@@ -270,7 +270,7 @@ def _report_layer(layer: Layer, cached: set[str]) -> ReportLayer:
 def shell(options: argparse.Namespace) -> int:
     """`build.py shell`: a shell where a build failed, or in a finished layer."""
     profile, cache = _profile(options), chosen_cache(options)
-    words = [word for word in options.arguments if word != "--"]
+    words = options.arguments
     return _in_namespace(
         lambda: _shell(profile, cache, Options(frozen=True, native=options.native), options.layer, words)
     )

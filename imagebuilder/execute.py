@@ -16,7 +16,7 @@ from .layers import LayerStore, remove_tree
 from .process import clean_environment, run
 from .progress import note, step
 from .stages import Stage, Step, StepKind, SubStage, read_packages
-from .standin import Standins
+from .standin import Standing, Standins
 
 FUNCTIONS = Path(__file__).parent / "shell" / "functions.bash"
 
@@ -144,7 +144,7 @@ class Executor:
 
     def _step(self, workspace: Workspace, place: StagePlace, substage: SubStage, one: Step) -> None:
         if one.kind is StepKind.DEBCONF:
-            with workspace.ready(interpreters=True):
+            with workspace.ready(Standing.PACKAGES):
                 workspace.run("debconf-set-selections", stdin=one.path)
         elif one.kind in (StepKind.PACKAGES, StepKind.PACKAGES_NR):
             self.install(
@@ -154,13 +154,13 @@ class Executor:
                 origin=one.path,
             )
         elif one.kind is StepKind.PATCHES:
-            with workspace.ready(programs=False):
+            with workspace.ready(Standing.NOTHING):
                 self._patch(workspace, place, substage, one.path)
         elif one.kind is StepKind.RUN:
-            with workspace.ready():
+            with workspace.ready(Standing.SCRIPT):
                 self._script(one.path, substage.path, workspace.environment)
         else:
-            with workspace.ready():
+            with workspace.ready(Standing.SCRIPT):
                 workspace.run("/bin/bash", "-e", stdin=one.path)
 
     def _script(self, path: Path, cwd: Path, environment: Mapping[str, str]) -> None:
@@ -176,7 +176,7 @@ class Executor:
         if not packages:
             return
         options = ["-y", "-qq"] + ([] if recommends else ["--no-install-recommends"])
-        with workspace.ready(interpreters=True):
+        with workspace.ready(Standing.PACKAGES):
             if self.update_first:
                 workspace.run("apt-get", "-qq", "update")
                 self.update_first = False
@@ -190,21 +190,21 @@ class Executor:
                     workspace.run("apt-get", *options, "--download-only", "install", *packages)
         if plan is None:
             # Something is to be removed: apt knows best in which order.
-            with workspace.ready(interpreters=True):
+            with workspace.ready(Standing.PACKAGES):
                 workspace.run("apt-get", *options, "install", *packages)
             return
         for number, one in enumerate(plan.rounds, 1):
             if one.debs:
-                with step(f"unpack {len(one.debs)} packages"), workspace.ready(interpreters=True):
+                with step(f"unpack {len(one.debs)} packages"), workspace.ready(Standing.PACKAGES):
                     archives = [f"/var/cache/apt/archives/{name}" for name in one.debs]
                     workspace.run("dpkg", *DPKG_OPTIONS, "--unpack", "--auto-deconfigure", "--no-triggers", *archives)
                 workspace.fresh_tree()
-            with step(f"configure {len(one.configured)} packages"), workspace.ready(interpreters=True):
+            with step(f"configure {len(one.configured)} packages"), workspace.ready(Standing.PACKAGES):
                 if number < len(plan.rounds):
                     workspace.run("dpkg", *DPKG_OPTIONS, "--configure", "--no-triggers", *one.configured)
                 else:
                     workspace.run("dpkg", *DPKG_OPTIONS, "--configure", "--pending")
-        with workspace.ready(interpreters=True):
+        with workspace.ready(Standing.PACKAGES):
             named = {name.partition("=")[0].partition("/")[0].partition(":")[0].rstrip("+") for name in packages}
             automatic = sorted(plan.new - named)
             if automatic:

@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from .layers import digest_file
@@ -35,30 +36,27 @@ They are stood in for while packages are installed, where maintainer scripts use
 has too, but not for the scripts of a stage, which may use any module.
 """
 
-INITRAMFS_SAFE = (
-    *(
-        "cat",
-        "chmod",
-        "cp",
-        "cpio",
-        "cut",
-        "dirname",
-        "basename",
-        "env",
-        "expr",
-        "find",
-        "grep",
-        "head",
-        "id",
-        "install",
-    ),
-    *("ln", "ls", "mkdir", "mktemp", "mv", "mawk", "readlink", "realpath", "rm", "rmdir", "sed", "sha256sum", "sort"),
-    *("stat", "tail", "touch", "tr", "uniq", "wc", "xargs", "zstd", "xz", "gzip", "du", "date", "tar"),
-)
-"""Programs that no initramfs hook copies, so that they can run natively, from PATH, while one is made."""
+_SAFE = """
+basename bash cat chmod chown cp cpio cut dash date dirname du env expr find grep gzip head id install ln ls mawk mkdir
+mktemp mv paste readlink realpath rm rmdir run-parts sed sha256sum sort stat tail tar tee touch tr uniq wc xargs xz zstd
+"""
+
+INITRAMFS_SAFE = frozenset(_SAFE.split())
+"""Programs that no initramfs hook copies, so that they can stand in while an initramfs is made."""
+
+
+class Standing(Enum):
+    """What stands in, by what is going to run in the root."""
+
+    PACKAGES = "maintainer scripts: every program, and the initramfs is put off"
+    SCRIPT = "scripts of a stage: no interpreters, and the initramfs is put off"
+    INITRAMFS = "update-initramfs: only programs that it does not copy"
+    NOTHING = "no program"
+
 
 UPDATE_INITRAMFS = """#!/bin/sh
 # Stands in while packages are installed: the initramfs is made once, afterwards, by the root's own tools.
+case " $* " in *" --version "* | *" -V "*) echo "initramfs-tools stand-in"; exit 0 ;; esac
 echo "$*" >> /run/mojomail/initramfs
 version=""
 while [ $# -gt 0 ]; do
@@ -94,18 +92,17 @@ class Standins:
     tools: Tools | None
     excluded: set[str] = field(default_factory=set)
 
-    def build(self, root: Path, where: Path, *, programs: bool, interpreters: bool, resolv_conf: str | None) -> None:
+    def build(self, root: Path, where: Path, standing: Standing, *, resolv_conf: str | None) -> None:
         """Make the layer `where` for the mounted root file system `root`.
 
-        programs       stand in for the root's programs at all
-        interpreters   also for Perl and Python
         resolv_conf    text for the root's /etc/resolv.conf if it has none or a plain file
         """
         where.mkdir(parents=True)
         self._write(where, "usr/sbin/policy-rc.d", "#!/bin/sh\n# No service starts in a build.\nexit 101\n", 0o755)
         if (root / "etc/apt").is_dir():
             self._write(where, "etc/apt/apt.conf.d/zz-mojomail-build", APT_SETTINGS, 0o644)
-        if (root / "usr/sbin/update-initramfs").exists():
+        puts_off = standing in (Standing.PACKAGES, Standing.SCRIPT)
+        if puts_off and (root / "usr/sbin/update-initramfs").exists():
             self._write(where, "usr/sbin/update-initramfs", UPDATE_INITRAMFS, 0o755)
         if resolv_conf is not None and not (root / "etc/resolv.conf").is_symlink():
             self._write(where, "etc/resolv.conf", resolv_conf, 0o644)
@@ -113,8 +110,8 @@ class Standins:
             (where / "usr/lib" / self.tools.triplet).mkdir(parents=True)
             (where / "usr/lib64").mkdir()
             (where / "lib64").symlink_to("usr/lib64")
-            if programs:
-                self._link_programs(root, where, interpreters)
+            if standing is not Standing.NOTHING:
+                self._link_programs(root, where, standing)
         _copy_directories(root, where)
 
     def _write(self, where: Path, name: str, text: str, mode: int) -> None:
@@ -125,14 +122,16 @@ class Standins:
         path.write_text(text)
         path.chmod(mode)
 
-    def _link_programs(self, root: Path, where: Path, interpreters: bool) -> None:
+    def _link_programs(self, root: Path, where: Path, standing: Standing) -> None:
         assert self.tools is not None
         installed = installed_versions(root / "var/lib/dpkg/status")
         for program in self.tools.programs:
             name = program.path.rpartition("/")[2]
             if name in NEVER or program.path in self.excluded:
                 continue
-            if not interpreters and INTERPRETERS.match(program.path):
+            if standing is Standing.SCRIPT and INTERPRETERS.match(program.path):
+                continue
+            if standing is Standing.INITRAMFS and name not in INITRAMFS_SAFE:
                 continue
             if installed and not same_version(installed.get(program.package), program.version):
                 continue
