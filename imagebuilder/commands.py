@@ -151,6 +151,8 @@ def _build(profile: Profile, cache: Cache, options: Options, deploy: Path, *, ra
             shutil.copyfile(deploy / f"{name}.report.json", last_report)
         builder.postrun()
     seconds = time.monotonic() - started
+    peaks = {"seconds": round(seconds, 2), "peak_memory": usage.peak_memory, "peak_disk": usage.peak_disk}
+    (cache.reports / "last.json").write_text(json.dumps(peaks))
     print(f"{deploy}: done in {format_seconds(seconds)}; log {log}")
     return 0
 

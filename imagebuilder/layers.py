@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -168,10 +169,14 @@ class LayerStore:
         layers = (self.get(entry.name) for entry in sorted(self.path.iterdir()) if "." not in entry.name)
         return [layer for layer in layers if layer is not None]
 
+    @cached_property
+    def _newest_by_name(self) -> dict[str, Layer]:
+        layers = sorted(self.all(), key=lambda layer: (self.path / layer.id).stat().st_mtime)
+        return {layer.name: layer for layer in layers}
+
     def nearest(self, inputs: Inputs) -> Layer | None:
-        """A finished layer of the same name to compare with: the newest one."""
-        same = [layer for layer in self.all() if layer.name == inputs.name]
-        return max(same, key=lambda layer: (self.path / layer.id).stat().st_mtime, default=None)
+        """A finished layer of the same name to compare with: the newest one, as of the first such question."""
+        return self._newest_by_name.get(inputs.name)
 
 
 def tree_size(path: Path) -> int:
