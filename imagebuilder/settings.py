@@ -211,7 +211,6 @@ class ImageSettings:
         "Space in MiB left free in the root file system, which grows to the card at the first boot.",
         check=checks.between(32, 16384, "MiB"),
     )
-    compression: str = setting("xz", "How the finished image is compressed.", choices=("xz", "none"))
     compression_level: int = setting(
         6,
         "How hard xz tries, from 0 (fast) to 9 (small).",

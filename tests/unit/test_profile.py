@@ -232,7 +232,7 @@ raspios:
   key: shop.asc
 system: {{hostname: node7, locale: kn_IN.UTF-8, locales: [hi_IN.UTF-8]}}
 ssh: {{enabled: yes, authorized_keys: ["{ED25519}", "{ECDSA}"]}}
-image: {{boot_size: 512, compression: none}}
+image: {{boot_size: 512, compression_level: 9}}
 publish:
 variables: {{ANSWER: 42, CLOCK: 08:30, FLAG: yes, ENABLE_CLOUD_INIT: "1"}}
 """)
@@ -244,7 +244,7 @@ variables: {{ANSWER: 42, CLOCK: 08:30, FLAG: yes, ENABLE_CLOUD_INIT: "1"}}
     assert profile.packages == ("vim-tiny", "libc6:arm64")
     assert profile.raspios.key == root / "profiles" / "shop.asc"
     assert profile.image.boot_size == 512
-    assert profile.image.compression == "none"
+    assert profile.image.compression_level == 9
     assert profile.image.free_space == 200
     [source] = profile.apt_sources()
     assert source.key == root / "profiles" / "shop.asc"
