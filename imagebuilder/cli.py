@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -12,8 +13,8 @@ from pathlib import Path
 from . import __version__
 from .cache import Cache, default_cache
 from .completion import script
-from .errors import InputError, MojoError
-from .process import current_log
+from .errors import BuildError, InputError, MojoError
+from .process import last_log
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's root: stages/, overlay/ and profiles/ lie there."""
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     formatter = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(prog="build.py", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter)
     top.add_argument("--version", action="version", version=f"MojoMail image builder {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, help_text: str, description: str, *, profile: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help_text, description=description, formatter_class=formatter)
@@ -115,6 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(lambda: _commands()[options.command](options))
 
 
+SYSTEM_ERRORS = {
+    errno.ENOSPC: (BuildError, "make room there; a build needs about 6 GB in the cache, which --cache puts elsewhere"),
+    errno.EDQUOT: (BuildError, "your quota there is used up; --cache puts the cache elsewhere"),
+    errno.EIO: (BuildError, "the disk does not work as it should: see the kernel's messages (dmesg)"),
+    errno.EROFS: (InputError, "name a place that can be written to with --cache and --deploy"),
+    errno.EACCES: (InputError, "give yourself the right to it, or name other places with --cache and --deploy"),
+}
+"""What the machine can do to any command, by error number, who can mend it, and how."""
+
+
 def guarded(work: Callable[[], int]) -> int:
     """Run `work`; turn its errors into messages for the person who can mend them, and an exit code."""
     try:
@@ -128,14 +139,26 @@ def guarded(work: Callable[[], int]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in SYSTEM_ERRORS:
+            return _bug()
+        kind, hint = SYSTEM_ERRORS[error.errno]
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {kind(f'{where}{error.strerror}', hint=hint)}", file=sys.stderr)
+        return kind.exit_code
     except Exception:
-        traceback.print_exc()
-        print(
-            f"\nThis is a bug in the image builder {__version__}. Please report it with the lines above, the profile"
-            f" and the log ({current_log() or 'none'}).",
-            file=sys.stderr,
-        )
-        return 1
+        return _bug()
+
+
+def _bug() -> int:
+    """Tell of the exception that is being handled as of our own fault."""
+    traceback.print_exc()
+    print(
+        f"\nThis is a bug in the image builder {__version__}. Please report it with the lines above, the profile"
+        f" and the log ({last_log() or 'none'}).",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _commands() -> dict[str, Callable[[argparse.Namespace], int]]:

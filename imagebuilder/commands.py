@@ -18,18 +18,20 @@ from .builder import Builder, BuiltImage, Options, prepare_namespace
 from .cache import Cache
 from .chroot import Workspace
 from .cli import ROOT, chosen_cache, guarded
-from .errors import InputError
+from .errors import InputError, ProblemsError
 from .flash import flash as flash_card
 from .layers import Layer, LayerStore, digest_of, digest_paths, remove_tree, tree_size
 from .plan import PlannedLayer, read_heads, why_not_cached
 from .preflight import check_host, survey
 from .process import clean_environment, logging_to, run
-from .profile import Profile, load_profile, resolve_profile
+from .profile import Profile, draft_profile, resolve_profile
 from .progress import Progress, format_seconds, note, showing, step
 from .release import ReleaseInfo, check_signing, write_release
 from .report import Layer as ReportLayer
 from .report import Report, expected_seconds, format_bytes, this_machine
 from .spdx import Package, parse_status
+from .stagecheck import check_stages
+from .stages import read_stage
 from .usage import Usage
 
 RELEASE_ENGINE = ("release.py", "spdx.py", "debcopyright.py", "imager.py", "report.py", "report.html.j2", "bmap.py")
@@ -46,7 +48,13 @@ def _in_namespace(work: Callable[[], int]) -> int:
 
 
 def _profile(options: argparse.Namespace) -> Profile:
-    return load_profile(resolve_profile(options.profile, ROOT), root=ROOT)
+    """The chosen profile. Raises ProblemsError with its problems and, since one look is to do, its stages' too."""
+    profile, problems = draft_profile(resolve_profile(options.profile, ROOT), root=ROOT)
+    if problems:
+        there = [path for path in (*profile.base_stage_dirs, *profile.stage_dirs) if path.is_dir()]
+        more, _ = check_stages([read_stage(path) for path in there], strict=profile.is_strict)
+        raise ProblemsError([*problems, *more])
+    return profile
 
 
 def plan(options: argparse.Namespace) -> int:

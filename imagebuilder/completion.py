@@ -24,7 +24,7 @@ def script() -> str:
             "# bash completion for build.py:  source <(./build.py completion)",
             "_mojomail_build() {",
             '    local word=${COMP_WORDS[COMP_CWORD]} root; root=$(dirname "${COMP_WORDS[0]}")',
-            "    if [ $COMP_CWORD -eq 1 ]; then",
+            '    if [ "$COMP_CWORD" -eq 1 ]; then',
             f'        mapfile -t COMPREPLY < <(compgen -W "{" ".join(names)} --help --version" -- "$word")',
             "        return",
             "    fi",

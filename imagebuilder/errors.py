@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +64,21 @@ class ProblemsError(InputError):
 
 
 class CommandFailed(BuildError):
-    """A command ended with an exit code that was not expected."""
+    """A command ended with an exit code that was not expected.
 
-    def __init__(self, argv: tuple[str, ...], returncode: int, tail: tuple[str, ...], log: Path | None) -> None:
+    `cwd` is the directory that it ran in and `stdin` the file that it read, where they matter.
+    """
+
+    def __init__(
+        self,
+        argv: tuple[str, ...],
+        returncode: int,
+        tail: tuple[str, ...],
+        log: Path | None,
+        *,
+        cwd: Path | None = None,
+        stdin: Path | None = None,
+    ) -> None:
         self.argv = argv
         self.returncode = returncode
         self.tail = tail
@@ -72,6 +86,10 @@ class CommandFailed(BuildError):
         how = f"exit code {returncode}" if returncode >= 0 else f"signal {-returncode}"
         shown = "\n".join(f"  | {line}" for line in tail)
         message = f"command failed with {how}: {format_command(argv)}"
+        if stdin is not None:
+            message += f" < {shlex.quote(str(stdin))}"
+        if cwd is not None:
+            message += f"\n  in {cwd}"
         if shown:
             message += f"\n{shown}"
         if log is not None:
@@ -80,8 +98,15 @@ class CommandFailed(BuildError):
 
 
 def format_command(argv: Iterable[str], limit: int = 300) -> str:
-    """The command as it could be typed in a shell, cut at `limit` characters."""
-    import shlex
+    """The command as it could be typed in a shell, without the variables that `env -i` sets, cut at `limit` characters.
 
-    text = shlex.join(argv)
+    Those would be all that is seen of it; the log has them.
+    """
+    words = list(argv)
+    if "-i" in words and words[words.index("-i") - 1].endswith("env"):
+        first = last = words.index("-i") + 1
+        while last < len(words) and re.match(r"\w+=", words[last]):
+            last += 1
+        words[first:last] = ["..."] if last > first else []
+    text = shlex.join(words)
     return text if len(text) <= limit else text[: limit - 4] + " ..."

@@ -44,6 +44,14 @@ class IdMap:
     count: int
 
 
+def user_name(uid: int) -> str:
+    """The login name of a user, or the number when there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def subordinate_range(path: Path, user: str, uid: int) -> tuple[int, int] | None:
     """The first range of at least 65535 ids that `path` (/etc/subuid or /etc/subgid) gives to a user.
 
@@ -67,7 +75,7 @@ def id_maps(uid: int, gid: int) -> tuple[list[IdMap], list[IdMap]]:
     if uid == 0:
         same = [IdMap(0, 0, ID_COUNT)]
         return same, same
-    user = pwd.getpwuid(uid).pw_name
+    user = user_name(uid)
     maps = []
     for path, own in ((Path("/etc/subuid"), uid), (Path("/etc/subgid"), gid)):
         found = subordinate_range(path, user, uid)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import InputError
 from .indexes import DEBIAN_KEYRING, host_architecture
-from .namespace import ID_COUNT, subordinate_range
+from .namespace import ID_COUNT, subordinate_range, user_name
 from .process import find_program
 
 PROGRAMS = {
@@ -49,7 +49,7 @@ class Host:
 def survey() -> Host:
     """Look at this machine."""
     uid = os.getuid()
-    user = _user(uid)
+    user = user_name(uid)
     release = re.match(r"(\d+)\.(\d+)", os.uname().release)
     entry = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
     try:
@@ -72,16 +72,17 @@ def survey() -> Host:
 
 def emulator() -> str | None:
     """The path of the emulator for arm64 programs, which must be linked statically."""
-    return find_program("qemu-aarch64-static") or find_program("qemu-aarch64")
+    for name in ("qemu-aarch64-static", "qemu-aarch64"):
+        found = find_program(name)
+        if found is not None and _is_static(Path(found)):
+            return found
+    return None
 
 
-def _user(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+def _is_static(program: Path) -> bool:
+    """Whether a program needs no dynamic linker, whose path is in the first bytes of those that do (elf(5))."""
+    with program.open("rb") as file:
+        return b"/ld-linux" not in file.read(4096)
 
 
 def check_host(host: Host) -> None:

@@ -7,6 +7,7 @@ last lines it printed and the path of the full log.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import time
@@ -25,12 +26,15 @@ TAIL_LINES = 25
 """How many of its last lines a failed command shows."""
 
 _log_path: ContextVar[Path | None] = ContextVar("log_path", default=None)
+_last_log: Path | None = None
 
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[Path]:
     """Append every command run inside the block, and all it prints, to the file at `path`."""
+    global _last_log
     path.parent.mkdir(parents=True, exist_ok=True)
+    _last_log = path
     token = _log_path.set(path)
     try:
         yield path
@@ -41,6 +45,11 @@ def logging_to(path: Path) -> Iterator[Path]:
 def current_log() -> Path | None:
     """The file that commands are logged to at the moment."""
     return _log_path.get()
+
+
+def last_log() -> Path | None:
+    """The file that commands are or were last logged to, if they were."""
+    return _last_log
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -78,7 +87,8 @@ def run(
     on_line   called with each line of output, without its line end, as it comes
     quiet     do not put the output into the log (for large listings)
 
-    Raises CommandFailed (BuildError) on another exit code, BuildError when the program is not there.
+    Raises CommandFailed (BuildError) on another exit code, BuildError when the program is not there or cannot
+    be started, and what `on_line` or writing the log raised, once the command has ended.
     """
     words = tuple(os.fspath(word) for word in argv)
     environment = dict(env) if env is not None else clean_environment()
@@ -92,13 +102,19 @@ def run(
     kept: list[str] = []
     started = time.monotonic()
 
+    # These run in threads of sh's, which stop reading when one raises: what goes wrong is told afterwards.
+    trouble: list[Exception] = []
+
     def take(line: str) -> None:
-        if log is not None and not quiet:
-            log.write(line.encode("utf-8", "surrogateescape"))
         bare = line.rstrip("\n")
         tail.append(bare)
-        if on_line is not None:
-            on_line(bare)
+        try:
+            if log is not None and not quiet and not trouble:
+                log.write(line.encode("utf-8", "surrogateescape"))
+            if on_line is not None:
+                on_line(bare)
+        except Exception as error:
+            trouble.append(error)
 
     def take_out(line: str) -> None:
         kept.append(line)
@@ -133,15 +149,21 @@ def run(
             code = running.exit_code or 0
         except sh.ErrorReturnCode as error:
             code = error.exit_code
+        except sh.ForkException as error:
+            why = re.search(r"\[Errno \d+\] ([^:]+)", str(error))
+            raise BuildError(f"cannot start {program}: {why[1] if why else error}") from None
+        if log is not None and not trouble:
+            log.write(f"= {time.monotonic() - started:.1f} s\n".encode())
     finally:
-        for handle in (source, sink):
+        for handle in (source, sink, log):
             if handle is not None:
                 handle.close()
-        if log is not None:
-            log.write(f"= {time.monotonic() - started:.1f} s\n".encode())
-            log.close()
     if code not in ok:
-        raise CommandFailed(words, code, tuple(tail), log_path)
+        read = stdin if isinstance(stdin, Path) else None
+        failed = CommandFailed(words, code, tuple(tail), log_path, cwd=cwd, stdin=read)
+        raise failed from (trouble[0] if trouble else None)
+    if trouble:
+        raise trouble[0]
     return "".join(kept)
 
 

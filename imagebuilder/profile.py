@@ -110,14 +110,20 @@ class Profile(Settings):
         return Problem(self.path, place.line, place.column, message, hint)
 
 
-def load_profile(path: Path, *, root: Path) -> Profile:
-    """Read and check the profile at `path`; `root` holds stages/. Raises ProblemsError with every problem there is."""
+def draft_profile(path: Path, *, root: Path) -> tuple[Profile, list[Problem]]:
+    """The profile at `path` as far as it can be read, and every problem with it; `root` holds stages/."""
     reader = ProfileReader(path, root)
     settings, stage_dirs = reader.read()
-    if reader.problems:
-        raise ProblemsError(reader.problems)
     values = {f.name: getattr(settings, f.name) for f in fields(Settings)}
-    return Profile(**values, path=path, root=root, stage_dirs=stage_dirs, places=reader.places)
+    return Profile(**values, path=path, root=root, stage_dirs=stage_dirs, places=reader.places), reader.problems
+
+
+def load_profile(path: Path, *, root: Path) -> Profile:
+    """Read and check the profile at `path`; `root` holds stages/. Raises ProblemsError with every problem there is."""
+    profile, problems = draft_profile(path, root=root)
+    if problems:
+        raise ProblemsError(problems)
+    return profile
 
 
 def resolve_profile(name_or_path: str, root: Path) -> Path:

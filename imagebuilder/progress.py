@@ -16,6 +16,10 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 
+PLAIN_DEPTH = 3
+"""Steps deeper than this are not announced in a log, only told when they took a second or more."""
+
+
 @dataclass
 class Timing:
     """How long one step took. `seconds` is wall time and includes the steps inside it."""
@@ -48,7 +52,7 @@ class Progress:
             self._stack[-1][0].children.append(timing)
             self._stack.append((timing, started))
             self._detail = ""
-        if not self.live:
+        if not self.live and len(self._stack) <= PLAIN_DEPTH + 1:
             self._print(f"{self._indent()}{name} ...")
         self._start_ticker()
         mark = "failed"
@@ -167,9 +171,9 @@ def note(text: str) -> None:
 
 def format_seconds(seconds: float) -> str:
     """`0.4 s`, `12 s`, `3 min 05 s`."""
-    if seconds < 10:
+    if round(seconds, 1) < 10:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s"
