@@ -15,7 +15,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TextIO
 
-
 PLAIN_DEPTH = 3
 """Steps deeper than this are not announced in a log, only told when they took a second or more."""
 

@@ -155,7 +155,7 @@ class _StageCheck:
             self._check_patches(path)
         elif step.kind is StepKind.RUN:
             self._check_run_bit(path)
-            if not step.skipped:
+            if self.strict or not step.skipped:
                 self._check_script(path)
         elif step.kind is StepKind.RUN_CHROOT:
             data = path.read_bytes()
