@@ -189,7 +189,7 @@ def test_all_problems_of_all_stages_are_told_at_once(tmp_path: Path) -> None:
         write_tree(tmp_path / name, {RUN: "", f"{CHROOT}": "a\r\n", "00-a/00-packages": "x1 x2"}) for name in "ab"
     ]
     problems, _ = check_stages([read_stage(stage) for stage in stages], PACKAGES.__contains__)
-    assert len(problems) == 8
+    assert len(problems) == 10
 
 
 def test_hint_can_be_pasted_into_a_shell(tmp_path: Path) -> None:
