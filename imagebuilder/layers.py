@@ -7,6 +7,7 @@ directory, so a layer that is there is whole.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 ID_LENGTH = 16
 """Hexadecimal digits of a layer's id: 64 bits, and short enough for long lists of lower directories."""
@@ -102,10 +105,9 @@ class LayerStore:
     def get(self, layer_id: str) -> Layer | None:
         """The finished layer with this id, or None."""
         try:
-            data = json.loads((self.path / layer_id / "layer.json").read_text())
-        except (OSError, ValueError):
+            return Layer(**json.loads((self.path / layer_id / "layer.json").read_text()))
+        except (OSError, ValueError, TypeError):
             return None
-        return Layer(**data)
 
     def partial(self, layer_id: str) -> Path:
         """Where a layer with this id is built, or lies as it stood when it failed."""
@@ -122,7 +124,7 @@ class LayerStore:
         """Turn what `begin` gave into a finished layer: drop empty trees, sync, rename."""
         partial = self.partial(inputs.id)
         trees = []
-        for tree in sorted(partial.glob("tree.*")):
+        for tree in sorted(partial.glob("tree.*"), key=lambda path: int(path.suffix[1:])):
             if any(tree.iterdir()):
                 trees.append(tree.name)
             else:
@@ -205,11 +207,11 @@ def remove_tree(path: Path) -> None:
 
 
 def sync_filesystem(path: Path) -> None:
-    """Flush the file system that `path` lies on, so that a rename after it survives a power cut."""
-    import ctypes
-
+    """Flush the file system that `path` lies on, so that a rename after it survives a power cut. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        ctypes.CDLL(None).syncfs(descriptor)
+        if _libc.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
     finally:
         os.close(descriptor)
