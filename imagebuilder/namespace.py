@@ -8,6 +8,7 @@ reason, everything started inside ends with it (pid_namespaces(7)), and so do al
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -99,6 +100,17 @@ def enter(main: Callable[[], int]) -> int:
     Raises InputError when the kernel or /etc/subuid does not allow the namespace.
     """
     uid_maps, gid_maps = id_maps(os.getuid(), os.getgid())
+    # A key press that interrupts reaches all processes of the terminal. The build is to hear it and clean up;
+    # those who wait for it are not, from before it can run.
+    old_int = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return _wait_for(_fork_root(main, uid_maps, gid_maps))
+    finally:
+        signal.signal(signal.SIGINT, old_int)
+
+
+def _fork_root(main: Callable[[], int], uid_maps: list[IdMap], gid_maps: list[IdMap]) -> int:
+    """Start the process that makes the namespace and runs `main` in it; returns its id."""
     ready_r, ready_w = os.pipe()
     mapped_r, mapped_w = os.pipe()
     sys.stdout.flush()
@@ -123,22 +135,21 @@ def enter(main: Callable[[], int]) -> int:
         _write_maps(child, uid_maps, gid_maps)
         os.write(mapped_w, b"ok")
     except BaseException:
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
         raise
     finally:
         os.close(ready_r)
         os.close(mapped_w)
-    return _wait_for(child)
+    return child
 
 
 def _wait_for(child: int) -> int:
-    """Wait for the namespace's first process; pass SIGTERM on, leave SIGINT to it (it has the terminal)."""
-    old_int = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Wait for a process to end and pass SIGTERM on to it; returns its exit code as a shell would."""
     old_term = signal.signal(signal.SIGTERM, lambda _number, _frame: os.kill(child, signal.SIGTERM))
     try:
         _, status = os.waitpid(child, 0)
     finally:
-        signal.signal(signal.SIGINT, old_int)
         signal.signal(signal.SIGTERM, old_term)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
@@ -179,6 +190,7 @@ def _become_root(main: Callable[[], int], ready: int, mapped: int) -> None:
             code = _wait_for(first)
             os._exit(code)
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
         os.environ["MOJOMAIL_NAMESPACE"] = "1"
         os.umask(0o022)
