@@ -58,7 +58,7 @@ def bootstrap(
             f"--include={','.join(deb.package for deb in debs)}",
             release,
             tree,
-            *(source.line(host=True, architectures=indexes.architectures) for source in indexes.sources),
+            *(source.line(architectures=indexes.architectures) for source in indexes.sources),
             env=workspace.environment | {"MOJOMAIL_LISTS": str(indexes.lists), "MOJOMAIL_DEBS": str(cache.debs)},
         )
         for name in ("etc/dpkg/dpkg.cfg.d/99mmdebstrap", "etc/apt/apt.conf.d/99mmdebstrap", "etc/resolv.conf"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,7 +23,15 @@ from .chroot import Contaminated, Places, Workspace
 from .errors import BuildError, CommandFailed, InputError, ProblemsError
 from .execute import ATTEMPTS, Executor, StagePlace
 from .image import ImageFacts, Layout, assemble
-from .indexes import RASPIOS_KEYRING, Indexes, Source, check_fingerprint, debian_sources, host_architecture
+from .indexes import (
+    RASPIOS_KEYRING,
+    Indexes,
+    Source,
+    check_fingerprint,
+    debian_sources,
+    host_architecture,
+    show_keyrings,
+)
 from .layers import Layer, LayerStore, digest_of, digest_paths, remove_tree
 from .overlay import mount_overlay
 from .plan import IMAGE_ENGINE, Export, Plan, PlannedLayer, head_name, make_plan, read_stages, write_head
@@ -99,13 +109,19 @@ def profile_sources(profile: Profile, cache: Cache) -> tuple[list[Source], dict[
     return sources, keyrings
 
 
+def raspios_key_file(profile: Profile, cache: Cache) -> Path:
+    """The file with Raspberry Pi's archive key: the profile's, else the one fetched from the archive into the cache."""
+    return profile.raspios.key or cache.indexes / f"raspios-{digest_of(profile.raspios.archive)[:16]}.key"
+
+
 def raspios_key(profile: Profile, cache: Cache) -> Path:
-    """Raspberry Pi's archive key as a keyring, its fingerprint checked against the one the profile pins."""
-    given = profile.raspios.key
-    if given is None:
-        given = cache.indexes / "raspberrypi.gpg.key"
-        if not given.exists():
-            fetch(f"{profile.raspios.archive.rstrip('/')}/raspberrypi.gpg.key", given)
+    """Raspberry Pi's archive key as a keyring, its fingerprint checked against the one the profile pins.
+
+    The path is of no file while the key was not fetched yet: then there are no indexes either.
+    """
+    given = raspios_key_file(profile, cache)
+    if not given.exists():
+        return given.with_suffix(".unknown")
     try:
         check_fingerprint(given, profile.raspios.fingerprint)
     except InputError:
@@ -145,10 +161,15 @@ class Builder:
         self.cache = cache
         self.options = options
         self.store = LayerStore(cache.layers)
-        self.sources, self.keyrings = profile_sources(profile, cache)
-        self.indexes = Indexes(cache, self.sources)
+        self._read_sources()
         self.stages: list[Stage] = read_stages(profile)
         self._tools: Tools | None = None
+
+    def _read_sources(self) -> None:
+        self.sources, self.keyrings = profile_sources(self.profile, self.cache)
+        if self.keyrings:
+            show_keyrings(self.keyrings)
+        self.indexes = Indexes(self.cache, self.sources)
 
     @property
     def tools(self) -> Tools:
@@ -170,8 +191,12 @@ class Builder:
                     "--frozen, but there are no package indexes for these sources yet", hint="build once without it"
                 )
             return
+        key = raspios_key_file(self.profile, self.cache)
+        if self.profile.base == "raspios" and not key.exists():
+            fetch(f"{self.profile.raspios.archive.rstrip('/')}/raspberrypi.gpg.key", key)
+            self._read_sources()
         try:
-            with step("Asking the package sources"):
+            with step("Asking the package sources"), _out_of_space(self.cache.path):
                 changed = self.indexes.refresh()
         except CommandFailed as failed:
             if not self.indexes.present:
@@ -303,30 +328,33 @@ class Builder:
             self._make(packages, below, lambda partial: self._packages(partial, executor, below))
         for export in plan.exports:
             if self.store.get(export.seal.id) is None:
-                self._make(export.seal, export.below, lambda partial, e=export: self._seal(partial, e))
+                self._make(export.seal, export.below, functools.partial(self._seal, export=export))
 
-    def _make(self, planned: PlannedLayer, base: str | None, work: Any) -> None:
+    def _make(self, planned: PlannedLayer, base: str | None, work: Callable[[Path], None]) -> None:
+        def fill(partial: Path) -> str | None:
+            work(partial)
+            return base
+
         with step(planned.inputs.name):
-            started = time.monotonic()
-            partial = self.store.begin(planned.inputs)
-            (partial / "state.json").write_text(json.dumps({"name": planned.inputs.name, "base": base}))
+            self._fill(planned, base, fill)
+
+    def _fill(self, planned: PlannedLayer, base: str | None, work: Callable[[Path], str | None]) -> None:
+        """Make a layer by `work`, which fills a directory and returns the id of the layer that it goes over."""
+        started = time.monotonic()
+        try:
             with _out_of_space(self.cache.path):
-                work(partial)
-                self.store.finish(planned.inputs, base, time.monotonic() - started)
+                partial = self.store.begin(planned.inputs)
+                (partial / "state.json").write_text(json.dumps({"name": planned.inputs.name, "base": base}))
+                self.store.finish(planned.inputs, work(partial), time.monotonic() - started)
+        except CommandFailed as failed:
+            if planned.kind in ("substage", "packages"):
+                chosen = shlex.quote(str(self.profile.path))
+                failed.hint = f"'build.py shell {chosen}' enters the root as it stood; the next build goes on there"
+            raise
 
     def _make_stage_layer(self, executor: Executor, place: StagePlace, layer: PlannedLayer, below: str | None) -> None:
         if layer.kind == "prerun":
-            result = {}
-
-            def prerun(partial: Path) -> None:
-                result["previous"] = executor.prerun(place, partial)
-
-            started = time.monotonic()
-            partial = self.store.begin(layer.inputs)
-            (partial / "state.json").write_text(json.dumps({"name": layer.inputs.name, "base": below}))
-            prerun(partial)
-            base = below if result["previous"] else None
-            self.store.finish(layer.inputs, base, time.monotonic() - started)
+            self._fill(layer, below, lambda partial: below if executor.prerun(place, partial) else None)
             return
         assert layer.substage is not None
         substage = layer.substage
@@ -452,7 +480,11 @@ class Builder:
             if directory.exists():
                 remove_tree(directory)
             directory.mkdir(parents=True)
-            with step(f"Putting {name}.img together"), self.sealed_root(sealed.id) as rootfs:
+            with (
+                step(f"Putting {name}.img together"),
+                _out_of_space(self.cache.path),
+                self.sealed_root(sealed.id) as rootfs,
+            ):
                 facts = assemble(rootfs, path, layout=self.layout(export), epoch=self.epoch, tools=self.tools)
             record.write_text(json.dumps(_facts(facts), indent=1))
         return BuiltImage(image_id, name, path, json.loads(record.read_text()), sealed, layers, fresh)
@@ -502,8 +534,9 @@ def _out_of_space(place: Path) -> Iterator[None]:
             free = status.f_bavail * status.f_frsize
             told = "No space left on device" in str(error) or "ENOSPC" in str(error)
             if told or free < 4 * 1024 * 1024:
+                text = error.message if isinstance(error, BuildError) else str(error)
                 raise BuildError(
-                    f"the disk that holds the cache is full ({free // 2**20} MiB free in {place})",
+                    f"the disk is full: {free // 2**20} MiB are left in {place}\n{text}",
                     hint="a build needs about 6 GB; 'build.py clean' shows and frees what the cache holds, "
                     "--cache names another place",
                 ) from error

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import email.utils
 import hashlib
-import os
 import platform
 import re
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from . import namespace
 from .cache import Cache
 from .errors import BuildError, CommandFailed, InputError
-from .layers import digest_of
+from .layers import digest_of, digest_paths
 from .process import clean_environment, run
 
-DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-RASPIOS_KEYRING = Path("/usr/share/keyrings/raspberrypi-archive-keyring.gpg")
+KEYRINGS = Path("/usr/share/keyrings")
+DEBIAN_KEYRING = KEYRINGS / "debian-archive-keyring.gpg"
+RASPIOS_KEYRING = KEYRINGS / "raspberrypi-archive-keyring.gpg"
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """The build machine's architecture: uname(2) name to Debian name."""
@@ -48,13 +50,30 @@ class Source:
     signed_by: Path
     keyring: Path
 
-    def line(self, *, host: bool = False, architectures: Iterable[str] = ()) -> str:
-        """The line as sources.list(5) has it, for the node or for the host's apt."""
-        options = [f"signed-by={self.keyring if host else self.signed_by}"]
+    def line(self, *, architectures: Iterable[str] = ()) -> str:
+        """The line as sources.list(5) has it; on the host, `show_keyrings` puts the keyring at the node's path."""
+        options = [f"signed-by={self.signed_by}"]
         named = ",".join(architectures)
         if named:
             options.insert(0, f"arch={named}")
         return f"deb [{' '.join(options)}] {self.uri} {self.suite} {' '.join(self.components)}"
+
+
+def show_keyrings(keyrings: Mapping[Path, Path]) -> None:
+    """Put keyrings (path on the node: file on the host) where the node has them, in this namespace only.
+
+    apt takes no keyring at a path with a blank in it, which a cache or a profile's directory may have.
+    """
+    marker = KEYRINGS / ".mojomail"
+    if not marker.exists():
+        usual = {path.name: path.read_bytes() for path in KEYRINGS.iterdir() if path.is_file()}
+        namespace.mount("keyrings", KEYRINGS, "tmpfs", options="mode=755,size=16m")
+        for name, content in usual.items():
+            (KEYRINGS / name).write_bytes(content)
+        marker.touch()
+    for on_node, on_host in keyrings.items():
+        if on_host.exists():
+            on_node.write_bytes(on_host.read_bytes())
 
 
 def default_mirrors(cache: Cache, release: str) -> list[tuple[str, str]]:
@@ -118,8 +137,10 @@ class Indexes:
     def __init__(self, cache: Cache, sources: list[Source]) -> None:
         self.sources = sources
         self.architectures = sorted({"arm64", host_architecture()}, key=lambda name: name != "arm64")
-        self.lines = [source.line(host=True, architectures=self.architectures) for source in sources]
-        self.path = cache.indexes / digest_of(self.lines)[:16]
+        self.lines = [source.line(architectures=self.architectures) for source in sources]
+        keys = [digest_paths([("key", s.keyring)]) for s in sources if s.keyring != s.signed_by]
+        self.identity = [*self.lines, *keys]
+        self.path = cache.indexes / digest_of(self.identity)[:16]
 
     @property
     def lists(self) -> Path:
@@ -186,7 +207,7 @@ class Indexes:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the sources and their signed Release files: changes with any package in any of them."""
-        total = hashlib.sha256("\n".join(self.lines).encode())
+        total = hashlib.sha256("\n".join(self.identity).encode())
         for path in sorted(self.lists.glob("*Release")):
             total.update(path.name.encode() + b"\0" + path.read_bytes())
         return total.hexdigest()
@@ -218,8 +239,11 @@ class Indexes:
 
 def check_fingerprint(key: Path, expected: str) -> None:
     """Raise InputError unless the key file holds exactly one primary key, with the expected fingerprint."""
-    home = {"GNUPGHOME": os.devnull}
-    text = run("gpg", "--no-options", "--with-colons", "--show-keys", str(key), env=clean_environment(home), quiet=True)
+    with tempfile.TemporaryDirectory() as home:
+        environment = clean_environment({"GNUPGHOME": home})
+        words = ("gpg", "--no-options", "--batch", "--with-colons", "--show-keys", key)
+        # 2: there is no key in the file
+        text = run(*words, env=environment, quiet=True, ok=(0, 2))
     found = []
     primary = False
     for line in text.splitlines():
