@@ -430,7 +430,7 @@ class Builder:
             self.store.path, self.store.lower_trees(export.below), rootfs, partial / "tree.0", partial / "scratch.0"
         )
         try:
-            seal(rootfs, partial / "licences.json", self.layout(export), self.tools)
+            seal(rootfs, partial, self.layout(export), self.tools)
         finally:
             namespace.unmount(rootfs)
 

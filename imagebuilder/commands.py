@@ -28,7 +28,7 @@ from .profile import Profile, draft_profile, resolve_profile
 from .progress import Progress, format_seconds, note, showing, step
 from .release import ReleaseInfo, check_signing, write_release
 from .report import Layer as ReportLayer
-from .report import Report, expected_seconds, format_bytes, this_machine
+from .report import Report, expected_seconds, format_bytes, package_seconds, this_machine
 from .spdx import Package, parse_status
 from .stagecheck import check_stages
 from .stages import read_stage
@@ -240,12 +240,13 @@ def _release(
         def make_report(sizes: Any) -> Report:
             return Report(
                 name=image.name,
-                timing=progress.root,
+                timing=progress.settle(),
                 machine=this_machine(),
                 facts=facts,
                 layers=[_report_layer(layer, cached) for layer in image.layers],
                 packages=packages,
                 files=dict(sizes),
+                package_seconds=package_seconds([builder.store.path / image.seal.id / "dpkg.log"]),
                 peak_memory=usage.peak_memory,
                 peak_disk=usage.peak_disk,
             )

@@ -69,6 +69,14 @@ class Progress:
             if self.live or timing.seconds >= 1 or mark == "failed":
                 self._print(f"{indent}{name}: {mark} in {format_seconds(timing.seconds)}")
 
+    def settle(self) -> Timing:
+        """The whole so far, with the steps that still run given the time they have taken."""
+        now = time.monotonic()
+        with self._lock:
+            for timing, started in self._stack:
+                timing.seconds = now - started
+        return self.root
+
     def detail(self, text: str) -> None:
         """What the innermost step is doing just now; only shown on a terminal."""
         with self._lock:

@@ -46,12 +46,16 @@ LEFTOVERS = (
 """What only the build needed, or what would differ from build to build."""
 
 
-def seal(root: Path, licences: Path, layout: Layout, tools: Tools) -> None:
-    """Clean the mounted root file system at `root`; write the packages' copyright texts to `licences` (JSON).
+def seal(root: Path, kept: Path, layout: Layout, tools: Tools) -> None:
+    """Clean the mounted root file system at `root`.
+
+    In the directory `kept` are left licences.json, the packages' copyright texts by name, and dpkg.log.
 
     Raises BuildError when an initramfs holds programs of the build machine's architecture.
     """
-    collect_licences(root, licences)
+    collect_licences(root, kept / "licences.json")
+    log = root / "var/log/dpkg.log"
+    (kept / "dpkg.log").write_bytes(log.read_bytes() if log.is_file() else b"")
     for pattern in (*SECRETS, *LEFTOVERS):
         for path in sorted(root.glob(pattern), reverse=True):
             _remove(root, path)
