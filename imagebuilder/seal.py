@@ -58,7 +58,9 @@ def seal(root: Path, kept: Path, layout: Layout, tools: Tools) -> None:
     (kept / "dpkg.log").write_bytes(log.read_bytes() if log.is_file() else b"")
     for pattern in (*SECRETS, *LEFTOVERS):
         for path in sorted(root.glob(pattern), reverse=True):
-            _remove(root, path)
+            # D-Bus's id is a link to the one in /etc, made anew with it.
+            if not (path.is_symlink() and path.name == "machine-id"):
+                _remove(root, path)
     machine_id = root / "etc/machine-id"
     # Empty, not "uninitialized": systemd then makes one, and does not apply presets as on a first boot.
     machine_id.write_text("")

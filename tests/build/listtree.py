@@ -1,7 +1,4 @@
-"""Prints a built tree as JSON: `listtree.py PROFILE [1|0]`.
-
-With a second argument the tree is that before sealing, built with stand-ins (1) or without; else the sealed one.
-"""
+"""Prints the sealed tree of a profile's image as JSON: `listtree.py PROFILE`."""
 
 from __future__ import annotations
 
@@ -23,17 +20,16 @@ def main() -> int:
     """Mount the layers and walk them."""
     prepare_namespace()
     profile = load_profile(resolve_profile(sys.argv[1], ROOT), root=ROOT)
-    native = len(sys.argv) < 3 or sys.argv[2] == "1"
-    builder = Builder(profile, default_cache(), Options(frozen=True, native=native))
+    builder = Builder(profile, default_cache(), Options(frozen=True))
     export = builder.plan().exports[-1]
-    with builder.sealed_root(export.below if len(sys.argv) > 2 else export.seal.id) as root:
-        print(json.dumps(dict(walk(root))))
+    with builder.sealed_root(export.seal.id) as root:
+        print(json.dumps(walk(root)))
     return 0
 
 
-def walk(root: Path) -> list[tuple[str, str]]:
-    """(path, description) of everything below `root`."""
-    found = []
+def walk(root: Path) -> dict[str, str]:
+    """What lies below `root`: for each path its type, mode, owner, and content or target."""
+    found = {}
     for directory, directories, names in os.walk(root):
         for name in [*directories, *names]:
             path = Path(directory, name)
@@ -43,7 +39,7 @@ def walk(root: Path) -> list[tuple[str, str]]:
                 text += f" -> {path.readlink()}"
             elif stat.S_ISREG(status.st_mode):
                 text += f" {status.st_size} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
-            found.append((str(path.relative_to(root)), text))
+            found[str(path.relative_to(root))] = text
     return found
 
 
