@@ -349,7 +349,7 @@ class Builder:
         except CommandFailed as failed:
             if planned.kind in ("substage", "packages"):
                 chosen = shlex.quote(str(self.profile.path))
-                failed.hint = f"'build.py shell {chosen}' enters the root as it stood; the next build goes on there"
+                failed.hint = f"build.py shell {chosen} enters the root as it stood; the next build goes on there"
             raise
 
     def _make_stage_layer(self, executor: Executor, place: StagePlace, layer: PlannedLayer, below: str | None) -> None:

@@ -22,6 +22,10 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
+HIDDEN_LIBRARIES = "run/mojomail/lib"
+"""Where this machine's libraries are while an initramfs is made; programs of the root pass over them."""
+
+
 class Contaminated(Exception):
     """Stand-ins were copied into a layer; `names` are those to leave out when it is made again."""
 
@@ -109,7 +113,7 @@ class Workspace:
             mount_apis(stack, self.rootfs)
             mount_packages(stack, self.rootfs, self.places)
             if self.standins.tools is not None:
-                mount_tools(stack, self.rootfs, self.standins.tools)
+                mount_tools(stack, self.rootfs, self.standins.tools, standing)
             stack.callback(kill_leftovers)
             yield self.rootfs
             requests = _read_or_none(self.rootfs / "run/mojomail/initramfs")
@@ -157,7 +161,7 @@ class Workspace:
             calls = ["-u -k all"]
         with self.ready(Standing.INITRAMFS):
             for call in calls:
-                self.run("/usr/sbin/update-initramfs", *call.split())
+                self.run("/usr/sbin/update-initramfs", *call.split(), env={"LD_LIBRARY_PATH": f"/{HIDDEN_LIBRARIES}"})
 
 
 def _mounted(stack: ExitStack, source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:
@@ -202,16 +206,21 @@ def mount_packages(stack: ExitStack, rootfs: Path, places: Places) -> None:
         _mounted(stack, str(places.lists), rootfs / "var/lib/apt/lists", "", namespace.MS_BIND)
 
 
-def mount_tools(stack: ExitStack, rootfs: Path, tools: Tools) -> None:
-    """Give this machine's programs their libraries, read-only, at the places that the stand-in layer holds ready."""
+def mount_tools(stack: ExitStack, rootfs: Path, tools: Tools, standing: Standing) -> None:
+    """Give this machine's programs their libraries, read-only.
+
+    They lie where the programs look for them, at places that the stand-in layer holds ready; but where the hooks
+    of an initramfs, which take every /usr/lib/*/NAME, do not see them while one is made.
+    """
     if tools.architecture == "arm64":
         return
-    for name in (f"usr/lib/{tools.triplet}", "usr/lib64"):
-        _mounted(stack, str(tools.path / name), rootfs / name, "", namespace.MS_BIND)
+    library = HIDDEN_LIBRARIES if standing is Standing.INITRAMFS else f"usr/lib/{tools.triplet}"
+    for source, name in ((f"usr/lib/{tools.triplet}", library), ("usr/lib64", "usr/lib64")):
+        _mounted(stack, str(tools.path / source), rootfs / name, "", namespace.MS_BIND)
         flags = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
         namespace.mount("", rootfs / name, "", flags)
     # What of Perl is not in the root must not be found by the Perl that stands in for the root's either.
-    modules = rootfs / "usr/lib" / tools.triplet / "perl"
+    modules = rootfs / library / "perl"
     installed = installed_versions(rootfs / "var/lib/dpkg/status")
     if modules.is_dir() and not any(name.startswith("libperl5") for name in installed):
         _mounted(stack, "nothing", modules, "tmpfs", namespace.MS_RDONLY, "mode=755,size=4k")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,7 @@ def _plan_stage(stage: Stage, below: str, common: dict[str, str], store: LayerSt
         for path in stage.loose_files()
         if path.name not in ("SKIP", "SKIP_IMAGES", "EXPORT_IMAGE", "EXPORT_NOOBS")
     }
+    loose |= _linked(stage.linked_files())
     layers = [PlannedLayer(Inputs(f"{stage.name}/prerun", common | loose | {"below": below}), "prerun", stage)]
     for substage in stage.substages:
         if substage.skip:
@@ -148,8 +150,10 @@ def _plan_stage(stage: Stage, below: str, common: dict[str, str], store: LayerSt
             if path.is_relative_to(substage.path) and "__pycache__" not in path.parts:
                 files[f"file {path.relative_to(substage.path)}"] = digest_paths([(path.name, path)])
         for path in substage.declared_files():
-            name = path.relative_to(profile.root) if path.is_relative_to(profile.root) else path.name
+            real = Path(os.path.normpath(path))
+            name = real.relative_to(profile.root) if real.is_relative_to(profile.root) else path.name
             files[f"file {name}"] = digest_paths([(path.name, path)])
+        files |= _linked(substage.linked_files())
         parts = common | loose | files | {"below": layers[-1].id}
         layers.append(PlannedLayer(Inputs(f"{stage.name}/{substage.name}", parts), "substage", stage, substage))
     if not stage.skip:
@@ -164,6 +168,13 @@ def _plan_stage(stage: Stage, below: str, common: dict[str, str], store: LayerSt
         f"{stage.path} is marked SKIP, which says that it was built before, but it was not",
         hint=f"remove {stage.path / 'SKIP'} and build once; to leave a stage out, take it off the profile's stages",
     )
+
+
+def _linked(paths: Iterable[Path]) -> dict[str, str]:
+    """What symbolic links lead to counts as well as where they lead."""
+    return {
+        f"file behind {path.parent.name}/{path.name}": digest_paths([(path.name, path.resolve())]) for path in paths
+    }
 
 
 def _whole(store: LayerStore, layer_id: str) -> bool:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import BuildError
+from .errors import BuildError, CommandFailed
 from .image import Layout
 from .layers import remove_tree
 from .process import run
@@ -23,7 +23,7 @@ from .tools import Tools
 SECRETS = (
     *("etc/ssh/ssh_host_*", "var/lib/dbus/machine-id", "var/lib/systemd/random-seed", "var/lib/urandom/random-seed"),
     *("var/lib/systemd/credential.secret", "etc/ssl/private/*", "etc/ssl/certs/ssl-cert-snakeoil.pem"),
-    *("var/lib/NetworkManager/secret_key", "var/lib/NetworkManager/*.lease", "etc/hostid", "var/lib/systemd/tpm2-*"),
+    *("var/lib/NetworkManager/*", "var/lib/ModemManager/*", "var/lib/systemd/timesync/clock", "etc/hostid"),
     *("etc/NetworkManager/system-connections/*", "etc/machine-info", "root/.ssh/known_hosts", "root/.ssh/id_*"),
     *("var/lib/systemd/pstore/*", "var/lib/private/systemd/*", "etc/dropbear/*host_key"),
 )
@@ -106,24 +106,45 @@ def fill_placeholders(root: Path, layout: Layout) -> None:
 
 
 def check_initramfs(root: Path, tools: Tools) -> None:
-    """Raise BuildError when an initramfs of the root holds amd64 programs, which could not run on a Pi."""
+    """Raise BuildError when an initramfs of the root holds amd64 programs or libraries, which no Pi can run."""
     for path in sorted({*root.glob("boot/initrd*"), *root.glob("boot/firmware/init*")}):
         if path.is_symlink() or not path.is_file() or path.stat().st_size == 0:
             continue
-        unpacked = path.parent / f".{path.name}.unpacked"
-        try:
-            head = path.read_bytes()[:4]
-            if head == b"\x28\xb5\x2f\xfd":
-                run(*tools.command("zstd"), "-q", "-d", "-f", "-o", unpacked, path)
-            else:
-                shutil.copyfile(path, unpacked)
-            content = unpacked.read_bytes()
-        finally:
-            unpacked.unlink(missing_ok=True)
-        for match in re.finditer(rb"\x7fELF\x02\x01", content):
-            machine = int.from_bytes(content[match.start() + 18 : match.start() + 20], "little")
-            if machine == EM_X86_64:
-                raise BuildError(
-                    f"{path.relative_to(root)} holds programs of the build machine's architecture",
-                    hint="a stage made it outside of update-initramfs; build with --no-native",
-                )
+        for part in unpacked_parts(path, tools):
+            for match in re.finditer(rb"\x7fELF\x02\x01", part):
+                machine = int.from_bytes(part[match.start() + 18 : match.start() + 20], "little")
+                if machine == EM_X86_64:
+                    raise BuildError(
+                        f"{path.relative_to(root)} holds programs of the build machine's architecture",
+                        hint="a stage made it outside of update-initramfs; build with --no-native",
+                    )
+
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+"""RFC 8878, 3.1.1: how a Zstandard frame begins."""
+
+
+def unpacked_parts(path: Path, tools: Tools) -> Iterator[bytes]:
+    """The cpio archives of an initramfs: plain ones as they are, then what Zstandard makes of the rest.
+
+    mkinitramfs puts a plain archive (modules, which are compressed themselves) before the compressed one.
+    """
+    content = path.read_bytes()
+    start = content.find(ZSTD_MAGIC)
+    packed = path.parent / f".{path.name}.packed"
+    unpacked = path.parent / f".{path.name}.unpacked"
+    try:
+        while start >= 0:
+            packed.write_bytes(content[start:])
+            try:
+                run(*tools.command("zstd"), "-q", "-d", "-f", "-o", unpacked, packed)
+            except CommandFailed:
+                # The four bytes stand in the plain archive by chance.
+                start = content.find(ZSTD_MAGIC, start + 1)
+                continue
+            yield unpacked.read_bytes()
+            break
+    finally:
+        packed.unlink(missing_ok=True)
+        unpacked.unlink(missing_ok=True)
+    yield content[:start] if start >= 0 else content

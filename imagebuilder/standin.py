@@ -107,8 +107,9 @@ class Standins:
         if resolv_conf is not None and not (root / "etc/resolv.conf").is_symlink():
             self._write(where, "etc/resolv.conf", resolv_conf, 0o644)
         if self.tools is not None and self.tools.architecture != "arm64":
-            (where / "usr/lib" / self.tools.triplet).mkdir(parents=True)
-            (where / "usr/lib64").mkdir()
+            if standing is not Standing.INITRAMFS:
+                (where / "usr/lib" / self.tools.triplet).mkdir(parents=True)
+            (where / "usr/lib64").mkdir(parents=True)
             (where / "lib64").symlink_to("usr/lib64")
             if standing is not Standing.NOTHING:
                 self._link_programs(root, where, standing)
