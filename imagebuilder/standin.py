@@ -37,7 +37,7 @@ has too, but not for the scripts of a stage, which may use any module.
 """
 
 _SAFE = """
-basename bash cat chmod chown cp cpio cut dash date dirname du env expr find grep gzip head id install ln ls mawk mkdir
+basename bash cat chmod chown cp cpio cut dash date dirname du expr find grep gzip head id install ln ls mawk mkdir
 mktemp mv paste readlink realpath rm rmdir run-parts sed sha256sum sort stat tail tar tee touch tr uniq wc xargs xz zstd
 """
 
