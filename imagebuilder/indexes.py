@@ -168,6 +168,7 @@ class Indexes:
             **directories,
             "APT::Architecture": architecture,
             "APT::Sandbox::User": "root",
+            "Debug::NoLocking": "true",
             "Acquire::Retries": "3",
             "Acquire::Languages": "none",
             "Acquire::PDiffs": "false",

@@ -71,6 +71,8 @@ exit 0
 
 APT_SETTINGS = """// For the time of the build only.
 APT::Sandbox::User "root";
+// The cache, whose directories these are, has a lock of its own.
+Debug::NoLocking "true";
 APT::Install-Suggests "false";
 APT::Keep-Downloaded-Packages "true";
 Binary::apt::APT::Keep-Downloaded-Packages "true";
