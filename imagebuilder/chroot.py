@@ -214,13 +214,15 @@ def mount_tools(stack: ExitStack, rootfs: Path, tools: Tools, standing: Standing
     """
     if tools.architecture == "arm64":
         return
-    library = HIDDEN_LIBRARIES if standing is Standing.INITRAMFS else f"usr/lib/{tools.triplet}"
-    for source, name in ((f"usr/lib/{tools.triplet}", library), ("usr/lib64", "usr/lib64")):
+    places = {f"usr/lib/{tools.triplet}": f"usr/lib/{tools.triplet}", "usr/lib64": "usr/lib64"}
+    if standing is Standing.INITRAMFS:
+        places = {f"usr/lib/{tools.triplet}": HIDDEN_LIBRARIES}
+    for source, name in places.items():
         _mounted(stack, str(tools.path / source), rootfs / name, "", namespace.MS_BIND)
         flags = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
         namespace.mount("", rootfs / name, "", flags)
     # What of Perl is not in the root must not be found by the Perl that stands in for the root's either.
-    modules = rootfs / library / "perl"
+    modules = rootfs / places[f"usr/lib/{tools.triplet}"] / "perl"
     installed = installed_versions(rootfs / "var/lib/dpkg/status")
     if modules.is_dir() and not any(name.startswith("libperl5") for name in installed):
         _mounted(stack, "nothing", modules, "tmpfs", namespace.MS_RDONLY, "mode=755,size=4k")
