@@ -50,6 +50,11 @@ def tools(tmp_path: Path) -> Tools:
     for name in PROGRAMS:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(elf(EM_X86_64, name))
+    loader = tree / "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    loader.parent.mkdir(parents=True)
+    loader.write_bytes(elf(EM_X86_64, "loader"))
+    (tree / "usr/lib64").mkdir()
+    (tree / "usr/lib64" / loader.name).symlink_to(f"../lib/x86_64-linux-gnu/{loader.name}")
     programs = tuple(Program(name, *where) for name, where in PROGRAMS.items())
     return Tools("id", tree, "amd64", programs)
 
@@ -236,3 +241,13 @@ def test_installed_packages_are_those_at_least_unpacked(tmp_path: Path) -> None:
 def test_architecture_of_a_file(content: bytes, machine: int | None, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     assert elf_machine(tmp_path / "file") == machine
+
+
+def test_libraries_lie_where_no_hook_of_an_initramfs_finds_them(tools: Tools, root: Path, tmp_path: Path) -> None:
+    build(Standins(tools), root, tmp_path / "usual")
+    assert (tmp_path / "usual/usr/lib/x86_64-linux-gnu").is_dir()
+    layer = tmp_path / "layer"
+    build(Standins(tools), root, layer, Standing.INITRAMFS)
+    assert not (layer / "usr/lib").exists()
+    loader = layer / "usr/lib64/ld-linux-x86-64.so.2"
+    assert loader.is_file() and not loader.is_symlink()
