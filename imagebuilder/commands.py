@@ -158,11 +158,19 @@ def _build(profile: Profile, cache: Cache, options: Options, deploy: Path, *, ra
             _remember(cache, name, release, deploy)
             shutil.copyfile(deploy / f"{name}.report.json", last_report)
         builder.postrun()
+        _remind_of_old_layers(builder.store)
     seconds = time.monotonic() - started
     peaks = {"seconds": round(seconds, 2), "peak_memory": usage.peak_memory, "peak_disk": usage.peak_disk}
     (cache.reports / "last.json").write_text(json.dumps(peaks))
     print(f"{deploy}: done in {format_seconds(seconds)}; log {log}")
     return 0
+
+
+def _remind_of_old_layers(store: LayerStore, limit: int = 3_000_000_000) -> None:
+    used = _used_layers(store)
+    size = sum(layer.size for layer in store.all() if layer.id not in used)
+    if size > limit:
+        note(f"the cache holds {format_bytes(size)} of older builds; './build.py clean --prune' frees it")
 
 
 def _drop_old_logs(cache: Cache, keep: int = 20) -> None:
