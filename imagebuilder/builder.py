@@ -34,6 +34,7 @@ from .indexes import (
 )
 from .layers import Layer, LayerStore, digest_of, digest_paths, remove_tree
 from .overlay import mount_overlay
+from .packagelists import PackageLists
 from .plan import IMAGE_ENGINE, Export, Plan, PlannedLayer, head_name, make_plan, read_stages, write_head
 from .preflight import emulator
 from .process import clean_environment, current_log, run
@@ -57,11 +58,12 @@ class Options:
 
     frozen    do not ask the package sources for anything newer
     native    let this machine's programs stand in for the foreign root's
-    fresh     make every layer anew
+    deploy    where finished files go, and what scripts know as DEPLOY_DIR
     """
 
     frozen: bool = False
     native: bool = True
+    deploy: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -269,11 +271,8 @@ class Builder:
         )
 
     def places(self) -> Places:
-        """The host's directories that the chroot shows. A pi-gen base chooses its own sources, so its own lists."""
-        lists = self.indexes.lists
-        if self.profile.base == "pi-gen":
-            lists = self.cache.work / self.profile.name / "lists"
-            (lists / "partial").mkdir(parents=True, exist_ok=True)
+        """The host's directories that the chroot shows."""
+        lists = PackageLists(self.indexes.path / "roots", self.indexes.lists, self.indexes.digest[:16])
         return Places(self.cache.debs, lists)
 
     def standins(self) -> Standins:
@@ -290,12 +289,12 @@ class Builder:
             "BASE_DIR": str(base.absolute()),
             "SCRIPT_DIR": str(base.absolute() / "scripts"),
             "WORK_DIR": str(work),
-            "DEPLOY_DIR": str(work / "deploy"),
+            "DEPLOY_DIR": str(self.options.deploy or work / "deploy"),
             "LOG_FILE": str(current_log() or "/dev/null"),
             "STAGE_LIST": " ".join(str(stage.path) for stage in self.stages),
+            "EXPORT_CONFIG_DIR": str(base.absolute() / "export-image"),
             "GIT_HASH": "",
         }
-        (work / "deploy").mkdir(exist_ok=True)
         return Executor(
             self.store,
             self.places(),
@@ -451,6 +450,20 @@ class Builder:
         suffix = run("bash", "-c", script, "mojomail", export.stage.path / "EXPORT_IMAGE", env=environment)
         return self.profile.image_name + suffix
 
+    def check_exports(self, plan: Plan) -> None:
+        """Raise InputError when two stages export images of one name."""
+        if not plan.exports:
+            note(f"no image is made: {plan.stages[-1].stage.path / 'SKIP_IMAGES'} says so")
+        found: dict[str, str] = {}
+        for export in plan.exports:
+            name, origin = self.export_name(export), str(export.stage.path) if export.stage else "the profile"
+            if name in found:
+                raise InputError(
+                    f"{found[name]} and {origin} both make an image named {name}",
+                    hint=f"set another IMG_SUFFIX in {found[name]}/EXPORT_IMAGE, or remove that file",
+                )
+            found[name] = origin
+
     def image_id(self, export: Export) -> str:
         """The hash of everything an image is made of."""
         engine = Path(__file__).parent
@@ -505,7 +518,7 @@ class Builder:
         script = find_postrun(pi_gen) if self.profile.base == "pi-gen" and pi_gen is not None else None
         if script is not None:
             with step("postrun.sh"):
-                run("bash", "-c", "./postrun.sh", cwd=script.parent, env=self.executor().environment)
+                self.executor().postrun(script)
 
 
 def asdict_layout(layout: Layout) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from . import namespace
 from .layers import LayerStore, remove_tree
 from .overlay import mount_overlay
+from .packagelists import PackageLists
 from .process import run, run_on_terminal
 from .progress import note
 from .standin import Standing, Standins, installed_versions
@@ -39,7 +40,7 @@ class Places:
     """Host directories that appear in the chroot: package files and package indexes."""
 
     debs: Path
-    lists: Path
+    lists: PackageLists
 
 
 class Workspace:
@@ -109,7 +110,7 @@ class Workspace:
             self.standins.build(view, standin, standing, resolv_conf=_read_or_none(Path("/etc/resolv.conf")))
         with ExitStack() as stack:
             self._mount(f"{self.partial.name}/{standin.name}")
-            stack.callback(namespace.unmount, self.rootfs)
+            stack.callback(namespace.unmount_below, self.rootfs)
             mount_apis(stack, self.rootfs)
             mount_packages(stack, self.rootfs, self.places)
             if self.standins.tools is not None:
@@ -136,7 +137,7 @@ class Workspace:
         finally:
             namespace.unmount(self.rootfs)
 
-    def run(self, *argv: str, stdin: str | Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    def run(self, *argv: str, stdin: bytes | Path | None = None, env: Mapping[str, str] | None = None) -> str:
         """Run a program of the root file system in it, to be used inside `ready()`."""
         environment = chroot_environment(self.environment) | dict(env or {})
         # The host's PATH finds chroot(8) itself; the program inside is found by the PATH that env(1) sets.
@@ -147,7 +148,7 @@ class Workspace:
         with ExitStack() as stack:
             lower = self._lower_now()
             mount_overlay(self.store.path, lower, self.rootfs, self.tree, self.partial / f"scratch.{self._tree}")
-            stack.callback(namespace.unmount, self.rootfs)
+            stack.callback(namespace.unmount_below, self.rootfs)
             mount_apis(stack, self.rootfs)
             mount_packages(stack, self.rootfs, self.places)
             stack.callback(kill_leftovers)
@@ -168,7 +169,7 @@ def _mounted(stack: ExitStack, source: str, target: Path, kind: str = "", flags:
     if not target.exists():
         target.mkdir(parents=True)
     namespace.mount(source, target, kind, flags, options)
-    stack.callback(namespace.unmount, target)
+    stack.callback(namespace.unmount_below, target)
 
 
 def mount_apis(stack: ExitStack, rootfs: Path) -> None:
@@ -203,7 +204,8 @@ def mount_packages(stack: ExitStack, rootfs: Path, places: Places) -> None:
     """Show the cache's package files and indexes to the root's apt, if it has one."""
     if (rootfs / "var/cache/apt").is_dir():
         _mounted(stack, str(places.debs), rootfs / "var/cache/apt/archives", "", namespace.MS_BIND)
-        _mounted(stack, str(places.lists), rootfs / "var/lib/apt/lists", "", namespace.MS_BIND)
+        lists = stack.enter_context(places.lists.of(rootfs))
+        _mounted(stack, str(lists), rootfs / "var/lib/apt/lists", "", namespace.MS_BIND)
 
 
 def mount_tools(stack: ExitStack, rootfs: Path, tools: Tools, standing: Standing) -> None:

@@ -124,7 +124,7 @@ def build(options: argparse.Namespace) -> int:
     if profile.publish.sign_key:
         check_signing(profile.publish.sign_key)
     deploy = options.deploy.absolute()
-    chosen = Options(frozen=options.frozen, native=options.native)
+    chosen = Options(frozen=options.frozen, native=options.native, deploy=deploy)
     return _in_namespace(lambda: _build(profile, cache, chosen, deploy, raw=options.raw))
 
 
@@ -140,6 +140,7 @@ def _build(profile: Profile, cache: Cache, options: Options, deploy: Path, *, ra
         builder.refresh()
         builder.check()
         planned = builder.plan()
+        builder.check_exports(planned)
         cached = {layer.id for layer in planned.layers() if builder.store.get(layer.id)}
         builder.build_layers(planned)
         for export in planned.exports:

@@ -23,6 +23,9 @@ FUNCTIONS = Path(__file__).parent / "shell" / "functions.bash"
 DPKG_OPTIONS = ("--force-unsafe-io", "--force-confdef", "--force-confold")
 """The layer is synced as a whole; a package that asks about a configuration file keeps the one there is."""
 
+QUILT = {"QUILT_NO_DIFF_INDEX": "1", "QUILT_NO_DIFF_TIMESTAMPS": "1", "QUILT_REFRESH_ARGS": "-p ab"}
+"""quilt's settings in pi-gen, which scripts get too."""
+
 ATTEMPTS = 4
 """How often a layer is made again without stand-ins that were copied into it."""
 
@@ -61,24 +64,33 @@ class Executor:
         self.environment = dict(environment)
         self.update_first = update_first
 
-    def stage_environment(self, place: StagePlace) -> dict[str, str]:
-        """The variables that a script of this stage gets."""
-        python = Path(__file__).resolve().parent.parent
+    def host_environment(self) -> dict[str, str]:
+        """The variables that every script on the host gets."""
         return clean_environment(
             self.environment
             | {
-                "STAGE": place.stage.name,
-                "STAGE_DIR": str(place.stage.path),
-                "STAGE_WORK_DIR": str(place.work),
-                "ROOTFS_DIR": str(place.rootfs),
-                "PREV_STAGE": place.previous_stage.name if place.previous_stage else "",
-                "PREV_STAGE_DIR": str(place.previous_stage.path) if place.previous_stage else "",
-                "PREV_ROOTFS_DIR": str(place.previous_rootfs) if place.previous_rootfs else "",
+                **QUILT,
                 "MOJOMAIL_PYTHON": sys.executable,
-                "PYTHONPATH": str(python),
+                "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
                 "PATH": f"{Path(sys.executable).parent}:{clean_environment()['PATH']}",
             }
         )
+
+    def stage_environment(self, place: StagePlace) -> dict[str, str]:
+        """The variables that a script of this stage gets."""
+        return self.host_environment() | {
+            "STAGE": place.stage.name,
+            "STAGE_DIR": str(place.stage.path),
+            "STAGE_WORK_DIR": str(place.work),
+            "ROOTFS_DIR": str(place.rootfs),
+            "PREV_STAGE": place.previous_stage.name if place.previous_stage else "",
+            "PREV_STAGE_DIR": str(place.previous_stage.path) if place.previous_stage else "",
+            "PREV_ROOTFS_DIR": str(place.previous_rootfs) if place.previous_rootfs else "",
+        }
+
+    def postrun(self, script: Path) -> None:
+        """Run what pi-gen runs when all is built."""
+        self._script(script, script.parent, self.host_environment())
 
     def prerun(self, place: StagePlace, partial: Path) -> bool:
         """Run a stage's prerun.sh; returns whether the stage goes on from the previous one's root.
@@ -145,7 +157,8 @@ class Executor:
     def _step(self, workspace: Workspace, place: StagePlace, substage: SubStage, one: Step) -> None:
         if one.kind is StepKind.DEBCONF:
             with workspace.ready(Standing.PACKAGES):
-                workspace.run("debconf-set-selections", stdin=one.path)
+                # The shell fills in variables such as ${LOCALE_DEFAULT}, as it does under pi-gen.
+                workspace.run("/bin/bash", "-e", stdin=debconf_script(one.path))
         elif one.kind in (StepKind.PACKAGES, StepKind.PACKAGES_NR):
             self.install(
                 workspace,
@@ -175,7 +188,8 @@ class Executor:
         """
         if not packages:
             return
-        options = ["-y", "-qq"] + ([] if recommends else ["--no-install-recommends"])
+        # Said either way: the root's own apt may be set to something else for its later life on the node.
+        options = ["-y", "-qq", "--install-recommends" if recommends else "--no-install-recommends"]
         with workspace.ready(Standing.PACKAGES):
             if self.update_first:
                 workspace.run("apt-get", "-qq", "update")
@@ -220,15 +234,15 @@ class Executor:
         link = place.work / ".pc"
         link.unlink(missing_ok=True) if link.is_symlink() else remove_tree(link)
         link.symlink_to(state.name)
-        environment = workspace.environment | {
-            "QUILT_PATCHES": str(patches),
-            "QUILT_NO_DIFF_INDEX": "1",
-            "QUILT_NO_DIFF_TIMESTAMPS": "1",
-            "QUILT_REFRESH_ARGS": "-p ab",
-        }
+        environment = workspace.environment | {"QUILT_PATCHES": str(patches)}
         run("quilt", "upgrade", cwd=place.work, env=environment, ok=(0, 1))
         # quilt(1): 2 says that there is nothing to apply.
         run("quilt", "push", "-a", cwd=place.work, env=environment, ok=(0, 2))
+
+
+def debconf_script(path: Path) -> bytes:
+    """What pi-gen's on_chroot is given for a debconf file: a here-document that bash expands."""
+    return b"debconf-set-selections <<SELEOF\n" + path.read_bytes().rstrip(b"\n") + b"\nSELEOF\n"
 
 
 @dataclass

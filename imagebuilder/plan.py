@@ -16,6 +16,7 @@ from .stages import Stage, SubStage, read_stage
 
 ENGINE = (
     *("chroot.py", "execute.py", "standin.py", "overlay.py", "stagemounts.py", "tools.py", "archives.py"),
+    "packagelists.py",
     "shell/functions.bash",
 )
 """The engine's files whose change makes every layer anew."""
@@ -112,7 +113,7 @@ def make_plan(
         first = PlannedLayer(Inputs("bootstrap", parts), "bootstrap")
         below = first.id
     planned = []
-    tops = []
+    tops: list[tuple[Stage | None, str]] = []
     for stage in stages:
         entry = _plan_stage(stage, below, common, store, profile)
         planned.append(entry)
@@ -125,8 +126,10 @@ def make_plan(
         packages = PlannedLayer(Inputs("packages", parts), "packages")
         below = packages.id
         tops = [(stage, top) for stage, top in tops if top != planned[-1].top] if planned else tops
-    if not tops or tops[-1][1] != below:
-        tops.append((planned[-1].stage if planned and planned[-1].stage.export_image else None, below))  # type: ignore[arg-type]
+    last = planned[-1].stage if planned else None
+    if (not tops or tops[-1][1] != below) and not (last is not None and last.skip_images):
+        # What stands at the end is the image that was asked for, also when no stage says so.
+        tops.append((last if last is not None and last.export_image else None, below))
     seal_parts = {"engine": digest_paths((name, engine / name) for name in SEAL_ENGINE), "name": profile.name}
     exports = tuple(
         Export(stage, top, PlannedLayer(Inputs("seal", seal_parts | {"below": top}), "seal")) for stage, top in tops

@@ -9,6 +9,8 @@ PI_GEN_DEFAULTS = {
     "ENABLE_CLOUD_INIT": "0",
     "PASSWORDLESS_SUDO": "0",
     "DISABLE_FIRST_BOOT_USER_RENAME": "0",
+    "DEPLOY_COMPRESSION": "xz",
+    "COMPRESSION_LEVEL": "6",
 }
 """Variables of pi-gen with the values they have here; `variables` in a profile may change them."""
 

@@ -2,8 +2,9 @@
 # The functions that stage scripts may call, under pi-gen's names. Sourced before each prerun.sh and
 # NN-run.sh; the engine has mounted the root file system at ROOTFS_DIR with all that programs in it need.
 
+# log TEXT...: a line with the time. The engine writes it to the log, as all that scripts print.
 log() {
-	printf '[%(%T)T] %s\n' -1 "$*" | tee -a "${LOG_FILE:-/dev/null}"
+	printf '[%(%T)T] %s\n' -1 "$*"
 }
 
 # on_chroot [ARGUMENT...]: run bash -e in the root file system; commands come from standard input.
@@ -15,17 +16,15 @@ on_chroot() {
 	if ! mountpoint -q "${ROOTFS_DIR}/proc"; then
 		"${MOJOMAIL_PYTHON}" -m imagebuilder.stagemounts
 	fi
-	local names=() name
-	while IFS= read -r name; do
-		case $name in
-			PATH | HOME | TMPDIR | USER | LOGNAME | PWD | OLDPWD | SHLVL | PYTHONPATH | VIRTUAL_ENV | GNUPGHOME | MOJOMAIL_P* | BASH_FUNC* | _) ;;
-			*) names+=("${name}=${!name}") ;;
-		esac
-	done < <(compgen -e)
-	chroot "${ROOTFS_DIR}" /usr/bin/env -i "${names[@]}" \
-		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 LC_ALL=C.UTF-8 \
-		DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true PERL_HASH_SEED=0 PYTHONHASHSEED=0 \
-		/bin/bash -e "$@"
+	(
+		# Exported variables and functions come along; what belongs to the host alone, and to its locale, does not.
+		enter=$(type -P chroot)
+		unset TMPDIR USER LOGNAME MAIL OLDPWD PYTHONPATH VIRTUAL_ENV GNUPGHOME LANGUAGE "${!MOJOMAIL_P@}" MOJOMAIL_LAYERS
+		export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb
+		export LANG=C.UTF-8 LC_ALL=C.UTF-8 PERL_HASH_SEED=0 PYTHONHASHSEED=0
+		export DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true
+		exec "$enter" "${ROOTFS_DIR}" /bin/bash -e "$@"
+	)
 }
 
 # copy_previous: begin this stage with what the previous one left. Nothing is copied: a new layer lies over it.
@@ -37,14 +36,15 @@ copy_previous() {
 	"${MOJOMAIL_PYTHON}" -m imagebuilder.stagemounts previous
 }
 
-# bootstrap SUITE DIRECTORY MIRROR: begin this stage with a new Debian root file system.
+# bootstrap [OPTION...] SUITE DIRECTORY [MIRROR]: begin this stage with a new Debian root file system, with the
+# packages that debootstrap takes: those required and those important. Options are those of mmdebstrap.
 bootstrap() {
 	"${MOJOMAIL_PYTHON}" -m imagebuilder.stagemounts empty
 	local keys=(--keyring=/usr/share/keyrings/debian-archive-keyring.gpg) key
 	for key in "${STAGE_DIR}"/files/*.gpg; do
 		[ -e "$key" ] && keys+=("--keyring=$key")
 	done
-	mmdebstrap --mode=root --architectures="${ARCH}" --variant=apt --format=directory "${keys[@]}" \
+	mmdebstrap --mode=root --architectures="${ARCH}" --variant=important --format=directory "${keys[@]}" \
 		--skip=check/empty,chroot/mount/sys --include=ca-certificates \
 		--components="main,contrib,non-free,non-free-firmware" "$@"
 }
@@ -52,8 +52,10 @@ bootstrap() {
 # unmount [DIRECTORY]: undo every mount below a directory, the innermost first.
 unmount() {
 	local directory target
-	directory=$(realpath "${1:-$PWD}")
-	awk -v d="${directory}/" 'index($5 "/", d) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+	# The kernel's table has blanks as \040.
+	directory=$(realpath -m "${1:-$PWD}")
+	directory=${directory// /\\040} awk 'index($5 "/", ENVIRON["directory"] "/") == 1 { print $5 }' \
+		/proc/self/mountinfo | sort -r |
 		while IFS= read -r target; do
 			umount "$(printf '%b' "$target")" || return 1
 		done
