@@ -129,7 +129,9 @@ SYSTEM_ERRORS = {
 def guarded(work: Callable[[], int]) -> int:
     """Run `work`; turn its errors into messages for the person who can mend them, and an exit code."""
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()
+        return code
     except MojoError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
