@@ -11,30 +11,27 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from . import namespace
-from .builder import Builder, BuiltImage, Options, prepare_namespace
+from .builder import Builder, Options, prepare_namespace
 from .cache import Cache
 from .chroot import Workspace
+from .cleaning import clean_cache, remind_of_old_layers
 from .cli import ROOT, chosen_cache, guarded
 from .errors import InputError, ProblemsError
 from .flash import flash as flash_card
-from .layers import Layer, LayerStore, digest_of, digest_paths, remove_tree, tree_size
-from .plan import PlannedLayer, read_heads, why_not_cached
+from .layers import LayerStore, remove_tree
+from .plan import PlannedLayer, why_not_cached
 from .preflight import check_host, survey
-from .process import clean_environment, logging_to, run
+from .process import clean_environment, logging_to
 from .profile import Profile, draft_profile, resolve_profile
-from .progress import Progress, format_seconds, note, showing, step
-from .release import ReleaseInfo, check_signing, write_release
-from .report import Layer as ReportLayer
-from .report import Report, expected_seconds, format_bytes, package_seconds, this_machine
-from .spdx import Package, parse_status
+from .progress import Progress, format_seconds, note, showing
+from .publishing import publish, put_raw, release_id, remember, up_to_date
+from .release import check_signing
+from .report import expected_seconds, format_bytes
 from .stagecheck import check_stages
 from .stages import read_stage
 from .usage import Usage
-
-RELEASE_ENGINE = ("release.py", "spdx.py", "debcopyright.py", "imager.py", "report.py", "report.html.j2", "bmap.py")
 
 
 def _in_namespace(work: Callable[[], int]) -> int:
@@ -145,21 +142,21 @@ def _build(profile: Profile, cache: Cache, options: Options, deploy: Path, *, ra
         builder.build_layers(planned)
         for export in planned.exports:
             name = builder.export_name(export)
-            release = _release_id(profile, builder.image_id(export), deploy)
-            if not raw and _up_to_date(cache, name, release):
+            release = release_id(profile, builder.image_id(export), deploy)
+            if not raw and up_to_date(cache, name, release):
                 note(f"{deploy / name}.img.xz is up to date")
                 continue
             image = builder.assemble(export)
             if raw:
-                _put_raw(image, deploy)
+                put_raw(image, deploy)
                 continue
-            _release(builder, image, deploy, progress, usage, cached)
+            publish(builder, image, deploy, progress, usage, cached)
             if image.path.exists():
                 image.path.unlink()
-            _remember(cache, name, release, deploy)
+            remember(cache, name, release, deploy)
             shutil.copyfile(deploy / f"{name}.report.json", last_report)
         builder.postrun()
-        _remind_of_old_layers(builder.store)
+        remind_of_old_layers(builder.store)
     seconds = time.monotonic() - started
     peaks = {"seconds": round(seconds, 2), "peak_memory": usage.peak_memory, "peak_disk": usage.peak_disk}
     (cache.reports / "last.json").write_text(json.dumps(peaks))
@@ -167,124 +164,9 @@ def _build(profile: Profile, cache: Cache, options: Options, deploy: Path, *, ra
     return 0
 
 
-def _remind_of_old_layers(store: LayerStore, limit: int = 3_000_000_000) -> None:
-    used = _used_layers(store)
-    size = sum(layer.size for layer in store.all() if layer.id not in used)
-    if size > limit:
-        note(f"the cache holds {format_bytes(size)} of older builds; './build.py clean --prune' frees it")
-
-
 def _drop_old_logs(cache: Cache, keep: int = 20) -> None:
     for old in sorted(cache.logs.glob("*.log"), key=lambda path: path.stat().st_mtime)[:-keep]:
         old.unlink()
-
-
-def _put_raw(image: BuiltImage, deploy: Path) -> None:
-    deploy.mkdir(parents=True, exist_ok=True)
-    target = deploy / f"{image.name}.img"
-    if target.exists() and target.samefile(image.path):
-        return
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(image.path)
-    except OSError:
-        run("cp", "--sparse=always", image.path, target)
-
-
-def _release_id(profile: Profile, image_id: str, deploy: Path) -> str:
-    engine = Path(__file__).parent
-    return digest_of(
-        [
-            image_id,
-            str(deploy),
-            profile.description,
-            repr(profile.publish),
-            profile.image.compression_level,
-            digest_paths((name, engine / name) for name in RELEASE_ENGINE),
-        ]
-    )
-
-
-def _up_to_date(cache: Cache, name: str, release: str) -> bool:
-    try:
-        known = json.loads((cache.reports / f"{name}.release").read_text())
-        files = known["files"]
-        return known["release"] == release and all(_stamp(Path(path)) == stamp for path, stamp in files.items())
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _stamp(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _remember(cache: Cache, name: str, release: str, deploy: Path) -> None:
-    files = {str(path): _stamp(path) for path in sorted(deploy.glob(f"{name}.*"))}
-    (cache.reports / f"{name}.release").write_text(json.dumps({"release": release, "files": files}, indent=1))
-
-
-def _release(
-    builder: Builder, image: BuiltImage, deploy: Path, progress: Progress, usage: Usage, cached: set[str]
-) -> None:
-    profile = builder.profile
-    texts: dict[str, str] = json.loads((builder.store.path / image.seal.id / "licences.json").read_text())
-
-    def copyright_of(package: Package) -> str | None:
-        return texts.get(package.name)
-
-    facts = {
-        "Profile": profile.name,
-        "Base": f"{profile.base} {profile.release}",
-        "Stages": " ".join(stage.name for stage in builder.stages),
-        "Packages from": ", ".join(f"{source.suite} ({'/'.join(source.components)})" for source in builder.sources),
-        "Image id": image.id,
-        "Root UUID": image.facts["root"]["identity"],
-        "Disk id": image.facts["disk_id"],
-    }
-    with builder.sealed_root(image.seal.id) as rootfs:
-        status = rootfs / "var/lib/dpkg/status"
-        packages = parse_status(status)
-
-        def make_report(sizes: Any) -> Report:
-            return Report(
-                name=image.name,
-                timing=progress.settle(),
-                machine=this_machine(),
-                facts=facts,
-                layers=[_report_layer(layer, cached) for layer in image.layers],
-                packages=packages,
-                files=dict(sizes),
-                package_seconds=package_seconds([builder.store.path / image.seal.id / "dpkg.log"]),
-                peak_memory=usage.peak_memory,
-                peak_disk=usage.peak_disk,
-            )
-
-        with step(f"Writing {image.name}'s files"):
-            write_release(
-                image.path,
-                deploy=deploy,
-                name=image.name,
-                info=ReleaseInfo(
-                    title=f"MojoMail {profile.name}",
-                    description=profile.description or "A village's mail office",
-                    epoch=builder.epoch,
-                    status=status,
-                    copyright=copyright_of,
-                    facts=facts,
-                    layers=[(layer.name, layer.id) for layer in image.layers],
-                    download_url=profile.publish.url or None,
-                ),
-                make_report=make_report,
-                sign_key=profile.publish.sign_key or None,
-                xz=builder.tools.command("xz"),
-                xz_level=profile.image.compression_level,
-            )
-
-
-def _report_layer(layer: Layer, cached: set[str]) -> ReportLayer:
-    stage, _, substage = layer.name.rpartition("/")
-    return ReportLayer(stage, substage, layer.id, layer.seconds, layer.size, layer.id in cached)
 
 
 def shell(options: argparse.Namespace) -> int:
@@ -358,70 +240,4 @@ def flash(options: argparse.Namespace) -> int:
 def clean(options: argparse.Namespace) -> int:
     """`build.py clean`: what the cache holds; prune it."""
     cache = chosen_cache(options)
-    return _in_namespace(lambda: _clean(cache, prune=options.prune, layers=options.layers, everything=options.all))
-
-
-def _clean(cache: Cache, *, prune: bool, layers: bool, everything: bool) -> int:
-    with showing(Progress()), cache.locked():
-        store = LayerStore(cache.layers)
-        used = _used_layers(store)
-        freed = 0
-        for entry in sorted(cache.layers.iterdir()):
-            if entry.is_dir() and not entry.name.startswith("."):
-                partial = "." in entry.name
-                if everything or layers or (prune and (partial or entry.name not in used)):
-                    freed += tree_size(entry)
-                    (entry / "layer.json").unlink(missing_ok=True)
-                    remove_tree(entry)
-        if everything or layers:
-            (cache.layers / "heads.json").unlink(missing_ok=True)
-        newest = max(cache.tools.iterdir(), key=lambda path: path.stat().st_mtime, default=None)
-        victims = [cache.work, cache.images] if (everything or layers) else []
-        victims += [cache.debs, cache.indexes, cache.tools, cache.logs, cache.reports] if everything else []
-        victims += [path for path in cache.tools.iterdir() if path != newest] if prune and not everything else []
-        for path in victims:
-            freed += tree_size(path)
-            namespace.unmount_below(path)
-            remove_tree(path)
-        cache.create()
-        _show(cache, store)
-        if freed:
-            print(f"freed {format_bytes(freed)}")
-    return 0
-
-
-def _used_layers(store: LayerStore) -> set[str]:
-    """Layers of the last build of each stage, and seals on top of them."""
-    used: set[str] = set()
-    for top in read_heads(store).values():
-        try:
-            used |= {layer.id for layer in store.chain(top)}
-        except KeyError:
-            continue
-    for layer in store.all():
-        if layer.base in used and layer.name in ("packages", "seal"):
-            used.add(layer.id)
-    for layer in store.all():
-        if layer.base in used and layer.name == "seal":
-            used.add(layer.id)
-    return used
-
-
-def _show(cache: Cache, store: LayerStore) -> None:
-    layers = store.all()
-    used = _used_layers(store)
-    unused = [layer for layer in layers if layer.id not in used]
-    failed = list(cache.layers.glob("*.partial"))
-    print(f"{cache.path}")
-    print(
-        f"  layers      {format_bytes(sum(layer.size for layer in layers)):>10}  {len(layers)} layers, "
-        f"{len(unused)} of older builds ({format_bytes(sum(layer.size for layer in unused))}), {len(failed)} unfinished"
-    )
-    for name, path in (
-        ("packages", cache.debs),
-        ("indexes", cache.indexes),
-        ("tools", cache.tools),
-        ("images", cache.images),
-        ("logs", cache.logs),
-    ):
-        print(f"  {name:<11} {format_bytes(tree_size(path)):>10}  {path}")
+    return _in_namespace(lambda: clean_cache(cache, prune=options.prune, layers=options.layers, everything=options.all))

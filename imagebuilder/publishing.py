@@ -1,0 +1,129 @@
+"""From a built image to the files in deploy/, and whether those there are of this very build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .builder import Builder, BuiltImage
+from .cache import Cache
+from .layers import Layer, digest_of, digest_paths
+from .process import run
+from .profile import Profile
+from .progress import Progress, step
+from .release import ReleaseInfo, write_release
+from .report import Layer as ReportLayer
+from .report import Report, package_seconds, this_machine
+from .spdx import Package, parse_status
+from .usage import Usage
+
+RELEASE_ENGINE = ("release.py", "spdx.py", "debcopyright.py", "imager.py", "report.py", "report.html.j2", "bmap.py")
+
+
+def put_raw(image: BuiltImage, deploy: Path) -> None:
+    deploy.mkdir(parents=True, exist_ok=True)
+    target = deploy / f"{image.name}.img"
+    if target.exists() and target.samefile(image.path):
+        return
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(image.path)
+    except OSError:
+        run("cp", "--sparse=always", image.path, target)
+
+
+def release_id(profile: Profile, image_id: str, deploy: Path) -> str:
+    engine = Path(__file__).parent
+    return digest_of(
+        [
+            image_id,
+            str(deploy),
+            profile.description,
+            repr(profile.publish),
+            profile.image.compression_level,
+            digest_paths((name, engine / name) for name in RELEASE_ENGINE),
+        ]
+    )
+
+
+def up_to_date(cache: Cache, name: str, release: str) -> bool:
+    try:
+        known = json.loads((cache.reports / f"{name}.release").read_text())
+        files = known["files"]
+        return known["release"] == release and all(_stamp(Path(path)) == stamp for path, stamp in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _stamp(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def remember(cache: Cache, name: str, release: str, deploy: Path) -> None:
+    files = {str(path): _stamp(path) for path in sorted(deploy.glob(f"{name}.*"))}
+    (cache.reports / f"{name}.release").write_text(json.dumps({"release": release, "files": files}, indent=1))
+
+
+def publish(
+    builder: Builder, image: BuiltImage, deploy: Path, progress: Progress, usage: Usage, cached: set[str]
+) -> None:
+    profile = builder.profile
+    texts: dict[str, str] = json.loads((builder.store.path / image.seal.id / "licences.json").read_text())
+
+    def copyright_of(package: Package) -> str | None:
+        return texts.get(package.name)
+
+    facts = {
+        "Profile": profile.name,
+        "Base": f"{profile.base} {profile.release}",
+        "Stages": " ".join(stage.name for stage in builder.stages),
+        "Packages from": ", ".join(f"{source.suite} ({'/'.join(source.components)})" for source in builder.sources),
+        "Image id": image.id,
+        "Root UUID": image.facts["root"]["identity"],
+        "Disk id": image.facts["disk_id"],
+    }
+    with builder.sealed_root(image.seal.id) as rootfs:
+        status = rootfs / "var/lib/dpkg/status"
+        packages = parse_status(status)
+
+        def make_report(sizes: Any) -> Report:
+            return Report(
+                name=image.name,
+                timing=progress.settle(),
+                machine=this_machine(),
+                facts=facts,
+                layers=[_report_layer(layer, cached) for layer in image.layers],
+                packages=packages,
+                files=dict(sizes),
+                package_seconds=package_seconds([builder.store.path / image.seal.id / "dpkg.log"]),
+                peak_memory=usage.peak_memory,
+                peak_disk=usage.peak_disk,
+            )
+
+        with step(f"Writing {image.name}'s files"):
+            write_release(
+                image.path,
+                deploy=deploy,
+                name=image.name,
+                info=ReleaseInfo(
+                    title=f"MojoMail {profile.name}",
+                    description=profile.description or "A village's mail office",
+                    epoch=builder.epoch,
+                    status=status,
+                    copyright=copyright_of,
+                    facts=facts,
+                    layers=[(layer.name, layer.id) for layer in image.layers],
+                    download_url=profile.publish.url or None,
+                ),
+                make_report=make_report,
+                sign_key=profile.publish.sign_key or None,
+                xz=builder.tools.command("xz"),
+                xz_level=profile.image.compression_level,
+            )
+
+
+def _report_layer(layer: Layer, cached: set[str]) -> ReportLayer:
+    stage, _, substage = layer.name.rpartition("/")
+    return ReportLayer(stage, substage, layer.id, layer.seconds, layer.size, layer.id in cached)
