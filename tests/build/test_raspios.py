@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from imagebuilder.cache import Cache, default_cache
 from tests.build.aptrepo import Mirror, Repository
-from tests.build.project import NAME, Project
+from tests.build.project import Project
 
 KERNEL = "6.12.99+rpt-rpi-v8"
 
@@ -152,6 +154,34 @@ def test_image_stands_on_the_packages_of_the_archive(project: Project, mirror: M
         "644",
         f"/boot/initrd.img-{KERNEL}",
     ]
-    again = project.build("--frozen").ok()
-    assert "bootstrap" not in again.err, "and the second build finds everything done"
-    assert NAME in project.image.name
+    again = project.build().ok()
+    assert "bootstrap" not in again.err, "the second build finds everything done"
+
+    mirror.away = True
+    offline = project.build().ok()
+    assert "warning: the package sources cannot be reached; building from indexes" in offline.err
+
+    mirror.away = False
+    repository.add("raspi-firmware", "1:1.20991232-1")
+    repository.publish()
+    frozen = project.build("--frozen").ok()
+    assert "bootstrap" not in frozen.err, "a frozen build does not look"
+    said = said_until(project, "bootstrap")
+    assert "the package sources offer something new" in said
+    assert re.search(r"bootstrap .* build: changed: package indexes", project.run("plan").ok().out)
+
+
+def said_until(project: Project, mark: str) -> str:
+    """What a build says until a line begins with `mark`; it is stopped then."""
+    process = project.start("build", "--raw", "--deploy", project.deploy)
+    assert process.stderr is not None
+    said = ""
+    try:
+        for line in process.stderr:
+            said += line
+            if line.startswith(mark):
+                break
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    return said
