@@ -26,6 +26,9 @@ from .process import find_program, run
 ID_COUNT = 65536
 """How many ids a root file system uses: 0 to 65535 (Debian Policy 9.2.2)."""
 
+FIRST_SUBORDINATE = 100_000
+"""Where Debian begins to give out subordinate ids (login.defs(5), SUB_UID_MIN)."""
+
 CLONE_NEWNS = 0x00020000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUTS = 0x04000000
@@ -71,6 +74,20 @@ def subordinate_range(path: Path, user: str, uid: int) -> tuple[int, int] | None
     return None
 
 
+def free_range(path: Path) -> int:
+    """The first id above every range that `path` (/etc/subuid or /etc/subgid) gives to anybody, 100000 at least."""
+    first = FIRST_SUBORDINATE
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return first
+    for line in lines:
+        fields = line.split(":")
+        if len(fields) == 3 and fields[1].isdigit() and fields[2].isdigit():
+            first = max(first, int(fields[1]) + int(fields[2]))
+    return first
+
+
 def id_maps(uid: int, gid: int) -> tuple[list[IdMap], list[IdMap]]:
     """The uid and gid maps for this caller; raises InputError when subordinate ids are missing."""
     if uid == 0:
@@ -81,9 +98,11 @@ def id_maps(uid: int, gid: int) -> tuple[list[IdMap], list[IdMap]]:
     for path, own in ((Path("/etc/subuid"), uid), (Path("/etc/subgid"), gid)):
         found = subordinate_range(path, user, uid)
         if found is None:
+            first = max(free_range(Path("/etc/subuid")), free_range(Path("/etc/subgid")))
+            last = first + ID_COUNT - 1
             raise InputError(
                 f"{path} gives {user} no range of {ID_COUNT} subordinate ids",
-                hint=f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+                hint=f"sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {user}",
             )
         maps.append([IdMap(0, own, 1), IdMap(1, found[0], ID_COUNT - 1)])
     return maps[0], maps[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import InputError
 from .indexes import DEBIAN_KEYRING, host_architecture
-from .namespace import ID_COUNT, subordinate_range, user_name
+from .namespace import FIRST_SUBORDINATE, ID_COUNT, free_range, subordinate_range, user_name
 from .process import find_program
 
 PROGRAMS = {
@@ -44,6 +44,7 @@ class Host:
     registered: bool
     subuid: bool
     subgid: bool
+    free_id: int = FIRST_SUBORDINATE
 
 
 def survey() -> Host:
@@ -67,6 +68,7 @@ def survey() -> Host:
         registered=registered,
         subuid=uid == 0 or subordinate_range(Path("/etc/subuid"), user, uid) is not None,
         subgid=uid == 0 or subordinate_range(Path("/etc/subgid"), user, uid) is not None,
+        free_id=max(free_range(Path("/etc/subuid")), free_range(Path("/etc/subgid"))),
     )
 
 
@@ -102,7 +104,7 @@ def check_host(host: Host) -> None:
     for there, name in ((host.subuid, "subuid"), (host.subgid, "subgid")):
         if not there:
             problems.append(f"/etc/{name} gives {host.user} no range of {ID_COUNT} ids")
-            commands.append(f"usermod --add-{name}s 100000-165535 {host.user}")
+            commands.append(f"usermod --add-{name}s {host.free_id}-{host.free_id + ID_COUNT - 1} {host.user}")
     if host.foreign:
         if host.interpreter is None:
             problems.append("there is no emulator for arm64 programs (qemu-aarch64-static)")

@@ -244,3 +244,13 @@ except KeyboardInterrupt:
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "cleaned up\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", 100_000), ("other:100000:65536\n", 165_536), ("a:500000:1000\nb:100000:65536\nnonsense\n", 501_000)],
+)
+def test_free_range_lies_above_what_anybody_has(tmp_path: Path, text: str, expected: int) -> None:
+    path = tmp_path / "subuid"
+    path.write_text(text)
+    assert namespace.free_range(path) == expected
