@@ -26,7 +26,7 @@ def resolve(indexes: Indexes, architecture: str, request: Sequence[str]) -> list
     """The package files that an apt-get request (`install NAME ...`, `dist-upgrade`) needs on an empty system."""
     options = indexes.apt_options(architecture)
     options += ["-o", "Dir::Cache::archives=/nonexistent", "-o", "APT::Install-Recommends=false"]
-    text = run("apt-get", *options, "-qq", "--print-uris", "--yes", *request, quiet=True)
+    text = run("apt-get", *options, "-qq", "--print-uris", "--yes", *request, env=indexes.environment(), quiet=True)
     debs = []
     for line in text.splitlines():
         match = re.match(r"'[^']+' (\S+\.deb) ", line)
@@ -41,7 +41,7 @@ def download(cache: Cache, indexes: Indexes, architecture: str, request: Sequenc
     """Fetch what the request needs into the cache; what is already there, or half there, is used."""
     options = indexes.apt_options(architecture)
     options += ["-o", f"Dir::Cache::archives={cache.debs}", "-o", "APT::Install-Recommends=false"]
-    run("apt-get", *options, "--download-only", "--yes", *request)
+    run("apt-get", *options, "--download-only", "--yes", *request, env=indexes.environment())
 
 
 def unpack(cache: Cache, debs: Sequence[Deb], tree: Path) -> None:

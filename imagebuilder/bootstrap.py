@@ -15,6 +15,9 @@ from .standin import Standing
 DPKG_RULES = Path("overlay/etc/dpkg/dpkg.cfg.d/mojomail")
 """Which files of packages are left out: below the project's root, and at the same place on the node."""
 
+MORE_PACKAGES = ("ca-certificates",)
+"""Installed besides: apt reaches no https source without."""
+
 REQUEST = ["dist-upgrade"]
 """On an empty system apt then takes all essential packages and itself (mmdebstrap(1), variant apt)."""
 

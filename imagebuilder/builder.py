@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import namespace
-from .bootstrap import DPKG_RULES, bootstrap
+from .bootstrap import DPKG_RULES, MORE_PACKAGES, bootstrap
 from .cache import Cache
 from .chroot import Contaminated, Places, Workspace
 from .errors import BuildError, CommandFailed, InputError, ProblemsError
@@ -27,7 +28,7 @@ from .indexes import (
     host_architecture,
     show_keyrings,
 )
-from .layers import Layer, LayerStore, digest_of, digest_paths, remove_tree
+from .layers import STATE, Layer, LayerStore, digest_of, digest_paths, remove_tree, write_whole
 from .overlay import mount_overlay
 from .packagelists import PackageLists
 from .plan import IMAGE_ENGINE, Export, Plan, PlannedLayer, head_name, make_plan, read_stages, write_head
@@ -46,6 +47,12 @@ from .tools import Tools, make_tools
 AARCH64_MAGIC = rb"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
 AARCH64_MASK = rb"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
 """How the kernel tells an arm64 program: the head of its ELF file, of which some bits may differ."""
+
+
+UNTRUSTED = re.compile(
+    r"GPG error|is not signed|NO_PUBKEY|BADSIG|EXPKEYSIG|signatures couldn't be verified|sqv returned"
+)
+"""What apt says when a source answers, but with a wrong signature."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,6 @@ class BuiltImage:
     facts: dict[str, Any]
     seal: Layer
     layers: tuple[Layer, ...]
-    fresh: bool
 
 
 def prepare_namespace() -> None:
@@ -82,7 +88,7 @@ def prepare_namespace() -> None:
     interpreter = emulator()
     if host_architecture() == "arm64" or interpreter is None:
         return
-    with contextlib.suppress(BuildError):  # kernels before 6.7: what the host registered holds
+    with contextlib.suppress(BuildError, OSError):  # kernels before 6.7: what the host registered holds
         namespace.mount("binfmt_misc", "/proc/sys/fs/binfmt_misc", "binfmt_misc")
         rule = b":qemu-aarch64:M::" + AARCH64_MAGIC + b":" + AARCH64_MASK + b":" + os.fsencode(interpreter) + b":OCF"
         Path("/proc/sys/fs/binfmt_misc/register").write_bytes(rule)
@@ -134,13 +140,20 @@ class Builder:
             with step("Asking the package sources"), _out_of_space(self.cache.path):
                 changed = self.indexes.refresh()
         except CommandFailed as failed:
+            why = "\n".join(line for line in failed.tail if line.startswith(("E:", "Err:", "W:")))
+            if UNTRUSTED.search(why):
+                raise BuildError(
+                    f"a package source is not signed as it should be:\n{why}",
+                    hint="do not build from it until you know why; --frozen builds from the indexes there are",
+                ) from failed
             if not self.indexes.present:
-                why = "\n".join(line for line in failed.tail if line.startswith(("E:", "Err:", "W:")))
                 raise BuildError(
                     f"the package sources cannot be reached:\n{why}",
                     hint="check the network, and apt: mirror: in the profile",
                 ) from failed
             note(f"warning: the package sources cannot be reached; building from indexes {_age(self.indexes.age)} old")
+            for line in why.splitlines():
+                note(f"  {line}")
             return
         if changed:
             note("the package sources offer something new")
@@ -165,8 +178,8 @@ class Builder:
         remembered = self.indexes.path / f"names-{self.indexes.digest[:16]}"
         if not remembered.exists():
             for old in self.indexes.path.glob("names-*"):
-                old.unlink()
-            remembered.write_text("\n".join(sorted(self.indexes.names())))
+                old.unlink(missing_ok=True)
+            write_whole(remembered, "\n".join(sorted(self.indexes.names())))
         return set(remembered.read_text().split("\n"))
 
     @property
@@ -276,7 +289,7 @@ class Builder:
         try:
             with _out_of_space(self.cache.path):
                 partial = self.store.begin(planned.inputs)
-                (partial / "state.json").write_text(json.dumps({"name": planned.inputs.name, "base": base}))
+                write_whole(partial / STATE, json.dumps({"name": planned.inputs.name, "base": base}))
                 self.store.finish(planned.inputs, work(partial), time.monotonic() - started)
         except CommandFailed as failed:
             if planned.kind in ("substage", "packages"):
@@ -302,7 +315,8 @@ class Builder:
         with ExitStack() as stack:
             if below is not None:
                 before = work / (previous.name if previous else "bootstrap") / "rootfs"
-                namespace.unmount_below(before) if before.exists() else None
+                if before.exists():
+                    namespace.unmount_below(before)
                 trees = self.store.lower_trees(below)
                 mount_overlay(self.store.path, trees, before, None, None)
                 stack.callback(namespace.unmount, before)
@@ -329,13 +343,12 @@ class Builder:
                     rules=rules if rules.is_file() else None,
                     keyrings=self.keyrings,
                 )
-                executor.install(workspace, ["ca-certificates"], recommends=False, origin=self.profile.path)
+                executor.install(workspace, list(MORE_PACKAGES), recommends=False, origin=self.profile.path)
                 return
             except Contaminated as copied:
                 note(f"once more without stand-ins for {copied}")
                 standins.excluded.update(copied.names)
-                for left in partial.glob("*"):
-                    remove_tree(left) if left.is_dir() else left.unlink()
+                self.store.start_over(partial)
         raise BuildError("bootstrapping copies programs of this machine", hint="build with --no-native")
 
     def _packages(self, partial: Path, executor: Executor, below: str | None) -> None:
@@ -420,9 +433,7 @@ class Builder:
         sealed = self.store.get(export.seal.id)
         assert sealed is not None
         layers = tuple(self.store.chain(sealed.id))
-        fresh = False
         if not (path.exists() and record.exists()):
-            fresh = True
             if directory.exists():
                 remove_tree(directory)
             directory.mkdir(parents=True)
@@ -432,8 +443,8 @@ class Builder:
                 self.sealed_root(sealed.id) as rootfs,
             ):
                 facts = assemble(rootfs, path, layout=self.layout(export), epoch=self.epoch, tools=self.tools)
-            record.write_text(json.dumps(_facts(facts), indent=1))
-        return BuiltImage(image_id, name, path, json.loads(record.read_text()), sealed, layers, fresh)
+            write_whole(record, json.dumps(_facts(facts), indent=1))
+        return BuiltImage(image_id, name, path, json.loads(record.read_text()), sealed, layers)
 
     @contextmanager
     def sealed_root(self, layer_id: str) -> Iterator[Path]:

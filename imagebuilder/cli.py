@@ -136,7 +136,7 @@ def guarded(work: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped; the next build goes on with the sub-stage this one was at", file=sys.stderr)
+        print("stopped; a build goes on next time with the sub-stage it was at", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

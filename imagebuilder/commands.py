@@ -20,7 +20,7 @@ from .cleaning import clean_cache, remind_of_old_layers
 from .cli import ROOT, chosen_cache, guarded
 from .errors import InputError, ProblemsError
 from .flash import flash as flash_card
-from .layers import LayerStore, remove_tree
+from .layers import STATE, LayerStore, remove_tree
 from .plan import PlannedLayer, why_not_cached
 from .preflight import check_host, survey
 from .process import clean_environment, logging_to
@@ -183,12 +183,12 @@ def _shell(profile: Profile, cache: Cache, options: Options, wanted: str | None,
         builder = Builder(profile, cache, options)
         planned = builder.plan()
         layers = planned.layers()
-        failed = [layer for layer in layers if builder.store.partial(layer.id).exists()]
+        failed = [layer for layer in layers if (builder.store.partial(layer.id) / STATE).exists()]
         scratch = cache.layers / "shell.partial"
         remove_tree(scratch)
         if wanted is None and failed:
             partial = builder.store.partial(failed[0].id)
-            state = json.loads((partial / "state.json").read_text())
+            state = json.loads((partial / STATE).read_text())
             lower = builder.store.lower_trees(state["base"])
             name = f"{failed[0].inputs.name}, as it stood when it failed"
         else:

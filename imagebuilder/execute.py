@@ -151,8 +151,7 @@ class Executor:
                     ) from None
                 note(f"once more without stand-ins for {copied}")
                 standins.excluded.update(copied.names)
-                for left in partial.iterdir():
-                    remove_tree(left) if left.is_dir() else left.unlink()
+                self.store.start_over(partial)
 
     def _step(self, workspace: Workspace, place: StagePlace, substage: SubStage, one: Step) -> None:
         if one.kind is StepKind.DEBCONF:

@@ -20,7 +20,7 @@ from pathlib import Path
 from . import namespace
 from .cache import Cache
 from .errors import BuildError, CommandFailed, InputError
-from .layers import digest_of, digest_paths
+from .layers import digest_of, digest_paths, write_whole
 from .process import clean_environment, run
 
 KEYRINGS = Path("/usr/share/keyrings")
@@ -105,7 +105,12 @@ def default_mirrors(cache: Cache, release: str) -> list[tuple[str, str]]:
                 "mmdebstrap did not say which mirror it uses:\n  " + "\n  ".join(seen[-5:]),
                 hint="name one in the profile (apt: mirror:)",
             )
-        remembered.write_text("\n".join(lines) + "\n")
+        if not any(line.split()[-1:] and "-security" in line for line in lines):
+            raise BuildError(
+                "mmdebstrap names no source of security updates:\n  " + "\n  ".join(lines),
+                hint="name one in the profile (apt: security_mirror:)",
+            )
+        write_whole(remembered, "\n".join(lines) + "\n")
     found = []
     for line in remembered.read_text().splitlines():
         words = re.sub(r"\[[^]]*\]", "", line).split()
@@ -174,13 +179,23 @@ class Indexes:
             "Acquire::PDiffs": "false",
             "Acquire::http::Timeout": "30",
             "Acquire::https::Timeout": "30",
-            "APT::Update::Post-Invoke-Success::": "true",
             "APT::Update::Error-Mode": "any",
         }
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
         for name in self.architectures:
             options += ["-o", f"APT::Architectures::={name}"]
         return options
+
+    def environment(self) -> dict[str, str]:
+        """The environment for the host's apt: of its configuration only what says how to reach the sources.
+
+        Its hooks, pins and default release are for the host.
+        """
+        path = self.path / "apt.conf"
+        lines = run("apt-config", "dump", "--no-empty", "--format", '%F "%v";%n', "Acquire", quiet=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, 'Dir::Etc::main "/dev/null";\nDir::Etc::parts "/dev/null";\n' + lines)
+        return clean_environment({"TMPDIR": "/tmp", "APT_CONFIG": str(path)})
 
     def refresh(self) -> bool:
         """Ask the sources for newer indexes; raises BuildError when one cannot be reached or is not signed.
@@ -192,14 +207,13 @@ class Indexes:
             (self.path / directory).mkdir(parents=True, exist_ok=True)
         (self.path / "status").touch()
         (self.path / "sources.list").write_text("\n".join(self.lines) + "\n")
-        # An empty configuration directory: hooks of the host's apt are for the host.
         run(
             "apt-get",
             *self.apt_options("arm64"),
             "-o",
             "pkgCacheFile::Generate=false",
             "update",
-            env=clean_environment({"TMPDIR": "/tmp"}),
+            env=self.environment(),
         )
         (self.path / "fetched").touch()
         self.__dict__.pop("digest", None)
@@ -234,7 +248,9 @@ class Indexes:
 
     def names(self) -> set[str]:
         """Names of all packages, virtual ones too."""
-        text = run("apt-cache", *self.apt_options("arm64"), "--all-names", "pkgnames", quiet=True)
+        text = run(
+            "apt-cache", *self.apt_options("arm64"), "--all-names", "pkgnames", env=self.environment(), quiet=True
+        )
         return set(text.split())
 
 

@@ -20,6 +20,9 @@ from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+STATE = "state.json"
+"""In a layer that is being made: its name and the layer below, for `build.py shell`."""
+
 ID_LENGTH = 16
 """Hexadecimal digits of a layer's id: 64 bits, and short enough for long lists of lower directories."""
 
@@ -120,6 +123,12 @@ class LayerStore:
         partial.mkdir(parents=True)
         return partial
 
+    def start_over(self, partial: Path) -> None:
+        """Empty what `begin` gave, but for the note on what it is."""
+        for left in partial.iterdir():
+            if left.name != STATE:
+                remove_tree(left)
+
     def finish(self, inputs: Inputs, base: str | None, seconds: float, facts: dict[str, Any] | None = None) -> Layer:
         """Turn what `begin` gave into a finished layer: drop empty trees, sync, rename."""
         partial = self.partial(inputs.id)
@@ -194,9 +203,22 @@ def tree_size(path: Path) -> int:
     return total
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that, whatever happens meanwhile, it is there as before or with the whole new text."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
 def remove_tree(path: Path) -> None:
-    """Remove a directory and everything in it, whatever its modes (overlayfs work directories are 000)."""
-    if not path.exists() and not path.is_symlink():
+    """Remove a file, or a directory and everything in it, whatever its modes (overlayfs work directories are 000)."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+        return
+    if not path.exists():
         return
     for directory, names, _ in os.walk(path):
         for name in names:

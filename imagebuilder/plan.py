@@ -10,12 +10,13 @@ from pathlib import Path
 
 from .bootstrap import DPKG_RULES
 from .errors import InputError
-from .layers import Inputs, Layer, LayerStore, digest_of, digest_paths
+from .layers import Inputs, Layer, LayerStore, digest_of, digest_paths, write_whole
 from .profile import Profile
 from .stages import Stage, SubStage, read_stage
 
 ENGINE = (
     *("chroot.py", "execute.py", "standin.py", "overlay.py", "stagemounts.py", "tools.py", "archives.py"),
+    *("stages.py", "process.py", "scriptvariables.py", "packagelists.py"),
     "packagelists.py",
     "shell/functions.bash",
 )
@@ -204,9 +205,7 @@ def read_heads(store: LayerStore) -> dict[str, str]:
 def write_head(store: LayerStore, name: str, layer_id: str) -> None:
     """Remember the uppermost layer of a stage."""
     heads = read_heads(store) | {name: layer_id}
-    partial = store.path / "heads.json.partial"
-    partial.write_text(json.dumps(heads, indent=1, sort_keys=True))
-    partial.replace(store.path / "heads.json")
+    write_whole(store.path / "heads.json", json.dumps(heads, indent=1, sort_keys=True))
 
 
 def why_not_cached(planned: PlannedLayer, store: LayerStore) -> str:

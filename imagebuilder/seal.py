@@ -26,6 +26,7 @@ SECRETS = (
     *("var/lib/NetworkManager/*", "var/lib/ModemManager/*", "var/lib/systemd/timesync/clock", "etc/hostid"),
     *("etc/NetworkManager/system-connections/*", "etc/machine-info", "root/.ssh/known_hosts", "root/.ssh/id_*"),
     *("var/lib/systemd/pstore/*", "var/lib/private/systemd/*", "etc/dropbear/*host_key"),
+    *("root/.gnupg", "home/*/.ssh/id_*", "home/*/.ssh/known_hosts", "home/*/.gnupg", "home/*/.*_history"),
 )
 """What a first boot makes afresh on each card, as patterns below the root."""
 
@@ -55,18 +56,25 @@ def seal(root: Path, kept: Path, layout: Layout, tools: Tools) -> None:
     """
     collect_licences(root, kept / "licences.json")
     log = root / "var/log/dpkg.log"
-    (kept / "dpkg.log").write_bytes(log.read_bytes() if log.is_file() else b"")
+    readable = log.is_file() and not log.is_symlink() and _inside(root, log)
+    (kept / "dpkg.log").write_bytes(log.read_bytes() if readable else b"")
     for pattern in (*SECRETS, *LEFTOVERS):
         for path in sorted(root.glob(pattern), reverse=True):
             # D-Bus's id is a link to the one in /etc, made anew with it.
-            if not (path.is_symlink() and path.name == "machine-id"):
+            if _inside(root, path) and not (path.is_symlink() and path.name == "machine-id"):
                 _remove(root, path)
     machine_id = root / "etc/machine-id"
+    machine_id.unlink(missing_ok=True)
     # Empty, not "uninitialized": systemd then makes one, and does not apply presets as on a first boot.
     machine_id.write_text("")
     machine_id.chmod(0o444)
     fill_placeholders(root, layout)
     check_initramfs(root, tools)
+
+
+def _inside(root: Path, path: Path) -> bool:
+    """Whether no directory on the way to `path` is a link, which could lead out of the root to the host."""
+    return not any(parent.is_symlink() for parent in path.parents if parent != root and parent.is_relative_to(root))
 
 
 def _remove(root: Path, path: Path) -> None:
@@ -97,7 +105,7 @@ def fill_placeholders(root: Path, layout: Layout) -> None:
     disk = f"{layout.disk_id:08x}"
     for name in ("etc/fstab", "boot/firmware/cmdline.txt"):
         path = root / name
-        if not path.is_file():
+        if not path.is_file() or path.is_symlink() or not _inside(root, path):
             continue
         text = path.read_text()
         new = re.sub(r"\bBOOTDEV\b", f"PARTUUID={disk}-01", re.sub(r"\bROOTDEV\b", f"PARTUUID={disk}-02", text))

@@ -160,7 +160,10 @@ class Standins:
             name = str(path.relative_to(tree))
             own = standin / name
             if own.is_file() and own.stat().st_size == path.stat().st_size and digest_file(own) == digest_file(path):
-                found.append(name)
+                if name in BUILD_ONLY:
+                    path.unlink()
+                elif name != "etc/resolv.conf":
+                    found.append(name)
             elif self.tools is not None and self.tools.architecture == "amd64" and elf_machine(path) == EM_X86_64:
                 if digests is None:
                     digests = {digest_file(self.tools.path / p.path): p.path for p in self.tools.programs}
@@ -169,6 +172,9 @@ class Standins:
                     found.append(program)
         return sorted(set(found))
 
+
+BUILD_ONLY = ("usr/sbin/policy-rc.d", "etc/apt/apt.conf.d/zz-mojomail-build")
+"""Files for the time of the build only: a changed mode can copy them, and then they are dropped."""
 
 EM_X86_64 = 62
 """elf(5): the e_machine value of amd64 programs."""

@@ -2,7 +2,7 @@
 
 It serves two ends. Images are put together by its programs (mke2fs, mtools, sfdisk, xz, ...), so the
 bits do not depend on what the host has installed. And its programs stand in for those of a foreign
-root file system, of which they are the same version (see native.py).
+root file system, of which they are the same version (see standin.py).
 """
 
 from __future__ import annotations

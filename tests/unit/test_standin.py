@@ -189,9 +189,19 @@ def test_copies_are_found_wherever_they_are_and_name_what_was_copied(standins: S
         "usr/bin/sed": elf(EM_X86_64, "usr/bin/sed"),
         "opt/jail/bin/my-cp": elf(EM_X86_64, "usr/bin/cp"),
         "opt/jail/bin/cp": elf(EM_X86_64, "usr/bin/cp"),
-        "usr/sbin/policy-rc.d": (tmp_path / "layer/usr/sbin/policy-rc.d").read_bytes(),
     }
-    assert copies(standins, tree, tmp_path) == ["usr/bin/cp", "usr/bin/sed", "usr/sbin/policy-rc.d"]
+    assert copies(standins, tree, tmp_path) == ["usr/bin/cp", "usr/bin/sed"]
+
+
+def test_files_for_the_time_of_the_build_are_dropped_from_the_tree(standins: Standins, tmp_path: Path) -> None:
+    """A changed mode is enough for the file to be copied up; that is no reason to make the layer again."""
+    resolv_conf = (tmp_path / "layer/etc/resolv.conf").read_bytes()
+    tree = {
+        "usr/sbin/policy-rc.d": (tmp_path / "layer/usr/sbin/policy-rc.d").read_bytes(),
+        "etc/resolv.conf": resolv_conf,
+    }
+    assert copies(standins, tree, tmp_path) == []
+    assert not list(tmp_path.rglob("tree*/**/policy-rc.d"))
 
 
 def test_own_file_of_a_package_at_the_place_of_a_stand_in_is_no_copy(standins: Standins, tmp_path: Path) -> None:

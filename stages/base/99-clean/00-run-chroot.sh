@@ -2,7 +2,7 @@
 
 # Nothing that must differ from node to node leaves in the image. The node makes
 # all of it again: systemd, NetworkManager, and mojomail-first-secrets.service.
-cd "${ROOTFS_DIR}"
+cd /
 
 rm -f etc/ssh/ssh_host_*
 rm -rf etc/ssh/.first-secrets
