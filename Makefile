@@ -1,4 +1,4 @@
-# MojoMail: `make image` builds the card image, `make test` shows that it is right. Plain GNU make and POSIX sh.
+# MojoMail: `make image` builds the card image, `make test` shows that it is right. Plain GNU make and bash.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PROFILE ?= village
@@ -16,12 +16,12 @@ help: ## Show this list
 image: setup ## Set up this machine and build profiles/$(PROFILE).yaml into deploy/
 	./build.py build "$(PROFILE)" --deploy "$(DEPLOY)"
 
-setup: setup-host $(VENV)/.done ## Install what a build needs: host packages (asks for sudo) and .venv
+setup: setup-host $(VENV)/.done ## Install what a build needs: host packages, subordinate ids (asks for sudo) and .venv
 
 setup-host:
 	@setup/host build
 
-$(VENV)/.done: requirements.txt
+$(VENV)/.done: requirements.txt | setup-host
 	@setup/venv "$(PYTHON)" $(VENV) requirements.txt
 	@touch $@
 

@@ -7,10 +7,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 PYTHON = ROOT / ".venv" / "bin" / "python"
+MARK = "MOJOMAIL_IN_VENV"
 
 # The libraries live in .venv, which `make setup` fills: go on with its Python whoever called.
 if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve() and PYTHON.exists():
+    if MARK in os.environ:
+        print("error: .venv is broken\n  hint: rm -rf .venv && make setup", file=sys.stderr)
+        sys.exit(2)
+    os.environ[MARK] = "1"
     os.execv(PYTHON, [str(PYTHON), str(ROOT / "build.py"), *sys.argv[1:]])
+os.environ.pop(MARK, None)
 
 sys.path.insert(0, str(ROOT))
 

@@ -15,13 +15,18 @@ from .process import find_program
 PROGRAMS = {
     "mmdebstrap": "mmdebstrap",
     "mmtarfilter": "mmdebstrap",
+    "arch-test": "arch-test",
     "apt-get": "apt",
+    "apt-cache": "apt",
     "dpkg-deb": "dpkg",
     "tar": "tar",
     "gpg": "gpg",
     "quilt": "quilt",
     "bash": "bash",
     "mount": "mount",
+    "umount": "mount",
+    "mountpoint": "util-linux",
+    "awk": "mawk",
     "chroot": "coreutils",
 }
 """Programs of the host, and the packages they are from."""
