@@ -21,15 +21,12 @@ BOOT_STAGES = {"debian": ("boot-debian",), "raspios": ("boot-raspios",), "pi-gen
 
 @dataclass(frozen=True)
 class AptSource:
-    """One more package source: a line of sources.list(5) with a place for the path of its key."""
+    """One more package source, a line of sources.list(5); `key` is the path of its keyring on the host."""
 
-    options: str
-    rest: str
+    url: str
+    suite: str
+    components: tuple[str, ...]
     key: Path
-
-    def line(self, key: Path | str) -> str:
-        """The line for sources.list, with the key at the path it has where the line is read."""
-        return f"deb [{' '.join(filter(None, (self.options, f'signed-by={key}')))}] {self.rest}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +56,6 @@ class Profile(Settings):
             return tuple(self.pi_gen.path / name for name in self.pi_gen.stages)
         return tuple(self.root / "stages" / name for name in BOOT_STAGES[self.base])
 
-    @property
-    def sign_key_file(self) -> Path | None:
-        """The file with the secret key that signs, when `publish.sign_key` is a path."""
-        name = self.publish.sign_key
-        return self.path.absolute().parent / Path(name).expanduser() if "/" in name else None
-
     def is_strict(self, stage: Path) -> bool:
         """Whether what pi-gen passes over in this stage directory, such as a missing run bit, is an error."""
         foreign = self.pi_gen.path is not None and stage.resolve().is_relative_to(self.pi_gen.path.resolve())
@@ -75,8 +66,9 @@ class Profile(Settings):
         found = [match for match in map(APT_SOURCE.fullmatch, self.apt.sources) if match is not None]
         return tuple(
             AptSource(
-                " ".join(word for word in match["options"].split() if not word.startswith("signed-by=")),
-                f"{match['url']} {match['suite']}{match['components']}",
+                match["url"],
+                match["suite"],
+                tuple(match["components"].split()),
                 self.path.absolute().parent / match["key"],
             )
             for match in found

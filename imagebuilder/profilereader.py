@@ -185,12 +185,15 @@ class ProfileReader:
                 self._add_at("ssh.enabled", message, "give a public key in 'ssh.authorized_keys'")
         if settings.raspios.key is not None and not settings.raspios.key.is_file():
             self._add_at("raspios.key", f"'raspios.key': there is no file {settings.raspios.key}")
-        sign_key = settings.publish.sign_key
-        if "/" in sign_key and not self._absolute(sign_key).is_file():
-            self._add_at("publish.sign_key", f"'publish.sign_key': there is no file {self._absolute(sign_key)}")
         for index, source in enumerate(settings.apt.sources):
             match = APT_SOURCE.fullmatch(source)
-            if match is not None and not (self.path.parent / match["key"]).is_file():
+            if match is None:
+                continue
+            for option in match["options"].split():
+                if option != f"signed-by={match['key']}":
+                    message = f"'apt.sources': the option {option!r} is not possible here"
+                    self._add_at(f"apt.sources[{index}]", message, "give 'signed-by=KEYFILE' alone")
+            if not (self.path.parent / match["key"]).is_file():
                 self._add_at(f"apt.sources[{index}]", f"'apt.sources': there is no key file {match['key']}")
         self._check_pi_gen(settings)
 

@@ -96,7 +96,7 @@ class AptSettings:
     )
     sources: tuple[str, ...] = setting(
         (),
-        "More package sources, each as `deb [signed-by=KEYFILE] URL SUITE COMPONENT...`; "
+        "More package sources, each as `deb [signed-by=KEYFILE] URL SUITE COMPONENT...`, without other options; "
         "KEYFILE is a path from the profile's directory.",
         check=checks.is_apt_source,
     )
@@ -228,9 +228,10 @@ class PublishSettings:
     )
     sign_key: str = setting(
         "",
-        "The OpenPGP key that signs SHA256SUMS: id, fingerprint or address of one in your keyring, or the path "
-        "(one with a `/` in it) of a file with the secret key.",
-        check=checks.is_sign_key,
+        "The OpenPGP key that signs SHA256SUMS: id, fingerprint or mail address of a secret key in gpg's keyring.",
+        check=checks.matches(
+            r"(0x)?[0-9A-Fa-f]{8,64}|[^\s@/]+@[^\s@/]+", "id, fingerprint or mail address of a key that gpg has"
+        ),
     )
 
 

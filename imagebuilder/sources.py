@@ -26,8 +26,7 @@ def profile_sources(profile: Profile, cache: Cache) -> tuple[list[Source], dict[
         keyrings[RASPIOS_KEYRING] = key
     for number, extra in enumerate(profile.apt_sources()):
         on_node = Path(f"/usr/share/keyrings/mojomail-{number}{extra.key.suffix or '.gpg'}")
-        uri, suite, *components = extra.rest.split()
-        sources.append(Source(uri, suite, tuple(components), on_node, extra.key))
+        sources.append(Source(extra.url, extra.suite, extra.components, on_node, extra.key))
         keyrings[on_node] = extra.key
     return sources, keyrings
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagebuilder.errors import InputError, ProblemsError
-from imagebuilder.profile import load_profile, resolve_profile
+from imagebuilder.profile import AptSource, load_profile, resolve_profile
 from imagebuilder.profiledocs import EXAMPLE, write_docs
 from imagebuilder.scriptvariables import ENGINE_VARIABLES
 from imagebuilder.settings import table
@@ -126,7 +126,8 @@ ONE_PROBLEM = [
     ("raspios:\n  key: nowhere.asc\n", "2:8", "'raspios.key': there is no file ROOT/profiles/nowhere.asc", None),
     ("raspios:\n  fingerprint: CF8A\n", "2:16", "'raspios.fingerprint': 'CF8A' is not right: it must be "
      "the key's whole fingerprint, 40 or 64 hexadecimal digits", None),
-    ("publish:\n  sign_key: ./k.asc\n", "2:13", "'publish.sign_key': there is no file ROOT/profiles/k.asc", None),
+    ("publish:\n  sign_key: ./k.asc\n", "2:13", "'publish.sign_key': './k.asc' is not right: it must be "
+     "id, fingerprint or mail address of a key that gpg has", None),
     # ssh keys
     (f"ssh:\n  authorized_keys: ['{PRIVATE}']\n", "2:21", "'ssh.authorized_keys[0]': this is a private key, which must "
      "stay secret: give the public one, from the file that ends in .pub", None),
@@ -175,6 +176,16 @@ def test_mistake_is_told_with_its_place(
     root: Path, text: str | bytes, place: str, message: str, hint: str | None
 ) -> None:
     assert problems_of(root, text) == [(place, message, hint)]
+
+
+def test_options_of_a_package_source_that_would_be_lost_are_told(root: Path) -> None:
+    (root / "profiles" / "k.asc").write_text("")
+    text = "apt:\n  sources: ['deb [arch=arm64 signed-by=k.asc trusted=yes] http://a/ x main']\n"
+    hint = "give 'signed-by=KEYFILE' alone"
+    assert problems_of(root, text) == [
+        ("2:13", "'apt.sources': the option 'arch=arm64' is not possible here", hint),
+        ("2:13", "'apt.sources': the option 'trusted=yes' is not possible here", hint),
+    ]
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(root: Path) -> None:
@@ -227,7 +238,7 @@ packages: [vim-tiny, "libc6:arm64"]
 apt:
   mirror: http://mirror.example.org/debian
   recommends: yes
-  sources: ["deb [arch=arm64 signed-by=shop.asc] https://shop.example.org/deb trixie main extra"]
+  sources: ["deb [signed-by=shop.asc] https://shop.example.org/deb trixie main extra"]
 raspios:
   key: shop.asc
 system: {{hostname: node7, locale: kn_IN.UTF-8, locales: [hi_IN.UTF-8]}}
@@ -247,11 +258,8 @@ variables: {{ANSWER: 42, CLOCK: 08:30, FLAG: yes, ENABLE_CLOUD_INIT: "1"}}
     assert profile.image.compression_level == 9
     assert profile.image.free_space == 200
     [source] = profile.apt_sources()
-    assert source.key == root / "profiles" / "shop.asc"
-    assert (
-        source.line("/etc/k.asc")
-        == "deb [arch=arm64 signed-by=/etc/k.asc] https://shop.example.org/deb trixie main extra"
-    )
+    key = root / "profiles" / "shop.asc"
+    assert source == AptSource("https://shop.example.org/deb", "trixie", ("main", "extra"), key)
     assert str(profile.problem("packages[1]", "gone")) == f"{path}:3:22: gone"
 
     environment = profile.environment()
