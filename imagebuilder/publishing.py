@@ -9,10 +9,9 @@ from typing import Any
 from .builder import Builder, BuiltImage
 from .cache import Cache
 from .layers import Layer, digest_of, digest_paths
-from .process import run
 from .profile import Profile
 from .progress import Progress, step
-from .release import ReleaseInfo, write_release
+from .release import SIGNATURE, SUFFIXES, ReleaseInfo, own_sums, write_raw, write_release
 from .report import Layer as ReportLayer
 from .report import Report, package_seconds, this_machine
 from .spdx import Package, parse_status
@@ -22,15 +21,8 @@ RELEASE_ENGINE = ("release.py", "spdx.py", "debcopyright.py", "imager.py", "repo
 
 
 def put_raw(image: BuiltImage, deploy: Path) -> None:
-    deploy.mkdir(parents=True, exist_ok=True)
-    target = deploy / f"{image.name}.img"
-    if target.exists() and target.samefile(image.path):
-        return
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(image.path)
-    except OSError:
-        run("cp", "--sparse=always", image.path, target)
+    """Put the image alone into `deploy`; a later build takes the one in the cache up again. Raises BuildError."""
+    write_raw(image.path, deploy=deploy, name=image.name)
 
 
 def release_id(profile: Profile, image_id: str, deploy: Path) -> str:
@@ -48,22 +40,36 @@ def release_id(profile: Profile, image_id: str, deploy: Path) -> str:
 
 
 def up_to_date(cache: Cache, name: str, release: str) -> bool:
+    """Whether the files that `remember` saw last are still there, unchanged, and of this release."""
     try:
         known = json.loads((cache.reports / f"{name}.release").read_text())
-        files = known["files"]
-        return known["release"] == release and all(_stamp(Path(path)) == stamp for path, stamp in files.items())
-    except (OSError, ValueError, KeyError):
+        deploy = Path(known["deploy"])
+        return bool(known["release"] == release) and known["files"] == _files(deploy, name, signed=known["signed"])
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _stamp(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
 def remember(cache: Cache, name: str, release: str, deploy: Path) -> None:
-    files = {str(path): _stamp(path) for path in sorted(deploy.glob(f"{name}.*"))}
-    (cache.reports / f"{name}.release").write_text(json.dumps({"release": release, "files": files}, indent=1))
+    """Note which files the release consists of, for `up_to_date`."""
+    signed = (deploy / SIGNATURE).exists()
+    known = {"release": release, "deploy": str(deploy), "signed": signed, "files": _files(deploy, name, signed=signed)}
+    (cache.reports / f"{name}.release").write_text(json.dumps(known, indent=1))
+
+
+def _files(deploy: Path, name: str, *, signed: bool) -> dict[str, list[int | str]]:
+    """What tells the release's files from others of the same names. Raises FileNotFoundError when one is missing.
+
+    SHA256SUMS and its signature change with every other image in `deploy`: of them, the release's own lines count
+    and that there is a signature.
+    """
+    if signed:
+        (deploy / SIGNATURE).stat()
+    sums = own_sums(deploy, name)
+    files: dict[str, list[int | str]] = {}
+    for suffix in SUFFIXES:
+        status = (deploy / f"{name}{suffix}").stat()
+        files[suffix] = [status.st_size, status.st_mtime_ns, sums.get(f"{name}{suffix}", "")]
+    return files
 
 
 def publish(
@@ -122,6 +128,15 @@ def publish(
                 xz=builder.tools.command("xz"),
                 xz_level=profile.image.compression_level,
             )
+            _part(image.path, deploy / f"{image.name}.img")
+
+
+def _part(cached: Path, released: Path) -> None:
+    """Undo what `write_raw` did: no second name in the cache, and what nobody shares may be written to."""
+    cached.unlink(missing_ok=True)
+    status = released.stat()
+    if status.st_nlink == 1:
+        released.chmod(status.st_mode & 0o777 | 0o200)
 
 
 def _report_layer(layer: Layer, cached: set[str]) -> ReportLayer:

@@ -2,12 +2,14 @@
 
 All files are written beside their places first, as .partial, and flushed to disk. Only when the last one
 is there are the files of an older build with the same name removed and the new ones renamed, SHA256SUMS
-last. A build that breaks off in between leaves no checksum behind that fits a file of another build.
+last. A build that breaks off in between leaves no checksum behind that fits a file of another build, and
+keeps those of other images.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -38,6 +40,8 @@ SUFFIXES = (
 SUMS = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.sig"
 PARTIAL = ".partial"
+KEPT = f"{SUMS}.kept{PARTIAL}"
+LOCK = ".lock"
 
 XZ_LEVEL = 6
 CHUNK = 1 << 20
@@ -55,8 +59,6 @@ class ReleaseInfo:
     layers        lines of the .info file: sub-stage and layer id
     devices       the boards' tags in Imager
     download_url  the folder the files will be published under; None: they stay where they are
-    website       a page about the image
-    checksums     SHA-256 of the .deb files, by `name_version_architecture`
     """
 
     title: str
@@ -68,8 +70,6 @@ class ReleaseInfo:
     layers: Sequence[tuple[str, str]] = ()
     devices: Sequence[str] = imager.DEBIAN_DEVICES
     download_url: str | None = None
-    website: str | None = None
-    checksums: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_signing(key: str) -> None:
@@ -115,14 +115,15 @@ def write_release(
     `download_url` names the folder `deploy`). Raises InputError or BuildError, and the files of an older
     build are then as they were.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
-        raise InputError(f"not a name for files: {name!r}", hint="letters, digits and . _ + - only")
+    _check_name(name)
     final = {suffix: deploy / f"{name}{suffix}" for suffix in SUFFIXES}
     partial = {suffix: path.with_name(f"{path.name}{PARTIAL}") for suffix, path in final.items()}
     with ExitStack() as stack:
         stack.enter_context(_explained(deploy))
         deploy.mkdir(parents=True, exist_ok=True)
-        stack.callback(_remove, [*partial.values(), *(deploy / f"{n}{PARTIAL}" for n in (SUMS, SIGNATURE))])
+        stack.enter_context(_locked(deploy))
+        beside = [deploy / f"{SUMS}{PARTIAL}", deploy / f"{SIGNATURE}{PARTIAL}", deploy / KEPT]
+        stack.callback(_remove, [*partial.values(), *beside])
         sums: dict[str, str] = {}
 
         with step("Mapping the image's blocks"):
@@ -142,8 +143,7 @@ def write_release(
         for suffix in SUFFIXES:
             if suffix not in sums:
                 sums[suffix] = _sha256(partial[suffix])
-        others = _other_sums(deploy, name)
-        lines = others | {f"{name}{suffix}": digest for suffix, digest in sums.items()}
+        lines = _other_sums(deploy, name) | {f"{name}{suffix}": digest for suffix, digest in sums.items()}
         new = deploy / f"{SUMS}{PARTIAL}"
         _write(new, format_sums(lines))
         if sign_key is not None:
@@ -154,11 +154,12 @@ def write_release(
         in_place = _same(final[".img"], image)
         if not in_place:
             _bring(image, partial[".img"])
-        _remove([deploy / SIGNATURE, deploy / SUMS])
+        _withdraw_sums(deploy, name)
         _remove([path for path in final.values() if not _same(path, image)])
         for suffix in SUFFIXES:
             if suffix != ".img" or not in_place:
                 partial[suffix].replace(final[suffix])
+        _remove([deploy / SIGNATURE])
         if sign_key is not None:
             (deploy / f"{SIGNATURE}{PARTIAL}").replace(deploy / SIGNATURE)
         new.replace(deploy / SUMS)
@@ -167,6 +168,42 @@ def write_release(
             image.unlink()
     signed = [deploy / SIGNATURE] if sign_key is not None else []
     return [*final.values(), *signed, deploy / SUMS]
+
+
+def write_raw(image: Path, *, deploy: Path, name: str) -> Path:
+    """Put the raw image alone into `deploy` as NAME.img and return its path; `image` stays where it is.
+
+    The other files of an older release with that name go away, and their lines in SHA256SUMS, as they do not
+    fit the image. NAME.img is a second name of `image`, if one file system holds both, and takes neither time
+    nor space; both are made read-only then, so that what boots from one cannot change the other.
+
+    Raises InputError or BuildError.
+    """
+    _check_name(name)
+    target = deploy / f"{name}.img"
+    partial = target.with_name(f"{target.name}{PARTIAL}")
+    with ExitStack() as stack:
+        stack.enter_context(_explained(deploy))
+        deploy.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_locked(deploy))
+        stack.callback(_remove, [partial, deploy / KEPT])
+        in_place = _same(target, image)
+        if not in_place:
+            _bring(image, partial)
+        _withdraw_sums(deploy, name)
+        _remove([deploy / f"{name}{suffix}" for suffix in SUFFIXES if suffix != ".img"])
+        if not in_place:
+            partial.replace(target)
+        if _same(target, image):
+            image.chmod(image.stat().st_mode & 0o777 & ~0o222)
+        _sync(deploy)
+    return target
+
+
+def own_sums(deploy: Path, name: str) -> dict[str, str]:
+    """The checksums, by file name, that SHA256SUMS in `deploy` has of the release `name`; none without that file."""
+    own = {f"{name}{suffix}" for suffix in SUFFIXES}
+    return {file: digest for file, digest in _read_sums(deploy).items() if file in own}
 
 
 def format_sums(sums: Mapping[str, str]) -> str:
@@ -207,16 +244,10 @@ def _texts(
         download_sha256=sums[".img.xz"],
         epoch=info.epoch,
         devices=info.devices,
-        website=info.website,
     )
     return {
         ".spdx.json": spdx.document(
-            name,
-            info.status,
-            copyright=info.copyright,
-            epoch=info.epoch,
-            image_sha256=sums[".img"],
-            checksums=info.checksums,
+            name, info.status, copyright=info.copyright, epoch=info.epoch, image_sha256=sums[".img"]
         ),
         ".info": format_info(name, info, packages, size, sums[".img"]),
         ".rpi-imager-manifest": imager.manifest(entry),
@@ -242,16 +273,51 @@ def _pack(image: Path, packed: Path, xz: Sequence[str], threads: int | None) -> 
     _sync(packed)
 
 
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        raise InputError(f"not a name for files: {name!r}", hint="letters, digits and . _ + - only")
+
+
+def _read_sums(deploy: Path) -> dict[str, str]:
+    try:
+        lines = (deploy / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return {}
+    matches = (re.fullmatch(r"([0-9a-f]{64})  ([^/]+)", line) for line in lines)
+    return {match[2]: match[1] for match in matches if match}
+
+
 def _other_sums(deploy: Path, name: str) -> dict[str, str]:
     """The lines of the SHA256SUMS there is that belong to other images which still lie beside it."""
-    own = {f"{name}{suffix}" for suffix in SUFFIXES}
-    found = {}
-    with contextlib.suppress(FileNotFoundError):
-        for line in (deploy / SUMS).read_text(encoding="utf-8", errors="replace").splitlines():
-            match = re.fullmatch(r"([0-9a-f]{64})  ([^/]+)", line)
-            if match and match[2] not in own and (deploy / match[2]).is_file():
-                found[match[2]] = match[1]
-    return found
+    own = own_sums(deploy, name)
+    return {
+        file: digest for file, digest in _read_sums(deploy).items() if file not in own and (deploy / file).is_file()
+    }
+
+
+def _withdraw_sums(deploy: Path, name: str) -> None:
+    """Take the release's lines out of SHA256SUMS, in one go, and the signature away that does not fit any more."""
+    if not own_sums(deploy, name):
+        return
+    _remove([deploy / SIGNATURE])
+    others = _other_sums(deploy, name)
+    if not others:
+        _remove([deploy / SUMS])
+        return
+    _write(deploy / KEPT, format_sums(others))
+    (deploy / KEPT).replace(deploy / SUMS)
+
+
+@contextlib.contextmanager
+def _locked(deploy: Path) -> Iterator[None]:
+    """Hold the directory for one release; a second one, of a build with another cache, waits here and says so."""
+    with (deploy / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(f"waiting: another build writes to {deploy}")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """A release is whole or not there: all files, of one build, with checksums that fit, the same for the same inputs."""
 
+import fcntl
 import hashlib
 import json
 import lzma
@@ -7,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 from imagebuilder import bmap, process, release
 from imagebuilder.errors import BuildError, InputError
 from imagebuilder.progress import Timing
-from imagebuilder.release import SUFFIXES, ReleaseInfo, write_release
+from imagebuilder.release import SUFFIXES, ReleaseInfo, write_raw, write_release
 from imagebuilder.report import Machine, Report
 
 MEBI = 1 << 20
@@ -70,7 +72,7 @@ def make(image: Path, deploy: Path, name: str = "mojomail-village", **more: Any)
 
 
 def names(deploy: Path) -> set[str]:
-    return {path.name for path in deploy.iterdir()}
+    return {path.name for path in deploy.iterdir()} - {".lock"}
 
 
 ALL = {f"mojomail-village{suffix}" for suffix in SUFFIXES} | {"SHA256SUMS"}
@@ -193,6 +195,96 @@ def test_partial_files_of_a_killed_build_are_taken_over(image: Path, deploy: Pat
     make(image, deploy)
     assert names(deploy) == ALL
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=deploy, check=True)
+
+
+def test_a_build_killed_while_it_renames_leaves_the_checksums_of_other_images_alone(
+    tmp_path: Path, deploy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(write_image(tmp_path / "a"), deploy)
+    make(write_image(tmp_path / "b"), deploy, name="mojomail-raspios")
+    others = [line for line in (deploy / "SHA256SUMS").read_text().splitlines() if "raspios" in line]
+    rename = Path.replace
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path: Path, to: Path) -> Path:
+        if path.name == "mojomail-village.info.partial":
+            raise Killed
+        return rename(path, to)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Path, "replace", killed)
+        patched.setattr(release, "_remove", lambda paths: None)  # nothing is cleaned up after a kill
+        make(write_image(tmp_path / "c", text=b"newer"), deploy)
+    assert (deploy / "SHA256SUMS").read_text().splitlines() == others
+    make(write_image(tmp_path / "d", text=b"newest"), deploy)
+    assert set(others) < set((deploy / "SHA256SUMS").read_text().splitlines())
+    assert not list(deploy.glob("*.partial"))
+
+
+def test_a_second_build_into_the_same_directory_waits(image: Path, deploy: Path) -> None:
+    deploy.mkdir()
+    with (deploy / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=make, args=(image, deploy))
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        assert names(deploy) == set()
+    waiting.join(30)
+    assert names(deploy) == ALL
+
+
+# The raw image alone
+
+
+def test_a_raw_image_replaces_an_older_release_and_leaves_those_of_other_images(tmp_path: Path, deploy: Path) -> None:
+    make(write_image(tmp_path / "a"), deploy)
+    make(write_image(tmp_path / "b"), deploy, name="mojomail-village-lite")
+    others = [line for line in (deploy / "SHA256SUMS").read_text().splitlines() if "lite" in line]
+    (deploy / "SHA256SUMS.sig").write_bytes(b"of the older build")
+    (deploy / "mojomail-village.notes").write_text("of a person")
+    image = write_image(tmp_path / "c", text=b"newer")
+    assert write_raw(image, deploy=deploy, name="mojomail-village") == deploy / "mojomail-village.img"
+    lite = {f"mojomail-village-lite{suffix}" for suffix in SUFFIXES}
+    assert names(deploy) == {"mojomail-village.img", "mojomail-village.notes", "SHA256SUMS"} | lite
+    assert (deploy / "mojomail-village.img").read_bytes() == image.read_bytes()
+    assert (deploy / "SHA256SUMS").read_text().splitlines() == others
+
+
+def test_a_raw_image_leaves_no_checksums_when_there_are_no_others_and_a_fitting_signature_otherwise(
+    tmp_path: Path, deploy: Path
+) -> None:
+    make(write_image(tmp_path / "a"), deploy)
+    (deploy / "SHA256SUMS.sig").write_bytes(b"fits")
+    write_raw(write_image(tmp_path / "b"), deploy=deploy, name="mojomail-other")
+    assert {"SHA256SUMS", "SHA256SUMS.sig", "mojomail-other.img"} < names(deploy)
+    write_raw(write_image(tmp_path / "c"), deploy=deploy, name="mojomail-village")
+    assert names(deploy) == {"mojomail-other.img", "mojomail-village.img"}
+
+
+def test_a_raw_image_shares_the_cached_one_read_only(image: Path, deploy: Path) -> None:
+    for _ in range(2):
+        there = write_raw(image, deploy=deploy, name="mojomail-village")
+        assert there.samefile(image)
+        assert there.stat().st_mode & 0o222 == 0
+        assert names(deploy) == {"mojomail-village.img"}
+
+
+def test_a_raw_image_that_cannot_be_placed_leaves_the_older_release(
+    tmp_path: Path, deploy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(write_image(tmp_path / "a"), deploy)
+    before = {path.name: path.read_bytes() for path in deploy.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "somewhere")
+
+    monkeypatch.setattr(release, "_bring", full)
+    with pytest.raises(BuildError, match="No space left"):
+        write_raw(write_image(tmp_path / "b"), deploy=deploy, name="mojomail-village")
+    assert {path.name: path.read_bytes() for path in deploy.iterdir()} == before
 
 
 def test_an_image_already_in_its_place_stays_there(deploy: Path) -> None:
