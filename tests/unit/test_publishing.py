@@ -83,7 +83,7 @@ def test_the_raw_image_is_put_without_what_belongs_to_another_and_published_writ
     path.write_bytes(b"image")
     seal = Layer("id", "seal", None, [], 0.0, 0)
     remember(cache, NAME, "one", deploy)
-    put_raw(BuiltImage("id", NAME, path, {}, seal, (seal,), fresh=True), deploy)
+    put_raw(BuiltImage("id", NAME, path, {}, seal, (seal,)), deploy)
     there = deploy / f"{NAME}.img"
     assert {file.name for file in deploy.iterdir()} == {".lock", there.name}
     assert not up_to_date(cache, NAME, "one")
