@@ -57,7 +57,11 @@ def parser() -> argparse.ArgumentParser:
             "--no-native", dest="native", action="store_false", help="emulate everything: slow, and the same result"
         )
     build.add_argument("--frozen", action="store_true", help="do not ask the package sources for anything newer")
-    build.add_argument("--raw", action="store_true", help="stop at the uncompressed image, deploy/NAME.img")
+    build.add_argument(
+        "--raw",
+        action="store_true",
+        help="stop at the uncompressed image, deploy/NAME.img, read-only; older files of NAME go",
+    )
     build.add_argument("--deploy", type=Path, default=Path("deploy"), metavar="DIR", help="where the files go (deploy)")
     shell.add_argument("--layer", metavar="NAME", help="the finished layer NAME, such as base/04-network, instead")
     check.set_defaults(native=True)

@@ -151,8 +151,6 @@ def _build(profile: Profile, cache: Cache, options: Options, deploy: Path, *, ra
                 put_raw(image, deploy)
                 continue
             publish(builder, image, deploy, progress, usage, cached)
-            if image.path.exists():
-                image.path.unlink()
             remember(cache, name, release, deploy)
             shutil.copyfile(deploy / f"{name}.report.json", last_report)
         builder.postrun()
