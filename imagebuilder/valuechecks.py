@@ -63,9 +63,6 @@ is_locale = matches(r"C\.UTF-8|[a-z]{2,3}_[A-Z]{2}\.UTF-8(@[a-z]+)?", "a UTF-8 l
 is_user = matches(r"[a-z][-a-z0-9_]{0,31}", "a user name of a-z, 0-9, - and _, a letter first")
 is_country = matches(r"[A-Z]{2}", "a country code of two capital letters (ISO 3166) such as IN")
 is_word = matches(r"[A-Za-z0-9][A-Za-z0-9._-]*", "one word of letters, digits, '.', '_' and '-'")
-is_sign_key = matches(
-    r"(0x)?[0-9A-Fa-f]{8,64}|[^\s@/]+@[^\s@/]+|.*/.+", "a key id, a fingerprint, an e-mail address or a path"
-)
 is_fingerprint = matches(
     r"([0-9A-Fa-f]{4} ?){9}[0-9A-Fa-f]{4}|([0-9A-Fa-f]{4} ?){15}[0-9A-Fa-f]{4}",
     "the key's whole fingerprint, 40 or 64 hexadecimal digits",
