@@ -42,7 +42,7 @@ check: setup-dev ## Linters, types and unit tests: in under a minute, before eac
 test: check ## Everything: check, builds of every kind, the real image, and its boot
 	$(RUN) -m pytest tests/build -q --junit-xml=tests/out/build.xml
 	./build.py build "$(PROFILE)" --deploy "$(DEPLOY)"
-	$(RUN) -m pytest tests/image -q --junit-xml=tests/out/image.xml
+	$(RUN) -m pytest tests/unit/test_image.py tests/image -q --junit-xml=tests/out/image.xml
 
 bench: setup ## Measure builds: one line of JSON each
 	$(RUN) -m tests.bench
