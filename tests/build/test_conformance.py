@@ -187,7 +187,9 @@ def test_steps_are_shown_in_the_order_they_run(built: Built) -> None:
         *("00-debconf", "00-packages-nr", "00-packages", "00-patches", "00-run.sh", "00-run-chroot.sh"),
         *("01-packages-nr", "01-patches", "01-run-chroot.sh", "09-run.sh", "99-run.sh", "99-run-chroot.sh"),
     ]
-    assert shown[: len(expected)] == expected
+    # When the base is not in the cache, its own steps come first.
+    begin = next((at for at, name in enumerate(shown) if name == "00-debconf"), 0)
+    assert shown[begin : begin + len(expected)] == expected
 
 
 def test_images_are_made_of_the_stages_that_export_and_of_the_last(built: Built) -> None:

@@ -141,7 +141,7 @@ DIFFERING = re.compile(
 @pytest.mark.skipif(os.geteuid() != 0, reason="pi-gen's build.sh wants root")
 def test_the_base_stage_comes_out_the_same_under_pi_gen(project: Project, pi_gen: Path) -> None:
     """pi-gen's build.sh runs the stage on a root that has its packages, and leaves what the engine leaves."""
-    project.configure([], stages=["base"])
+    project.configure([str(STAGES / "base")])
     project.build().ok()
     prepared, ours = (_unpacked(project, layer) for layer in ("base/01-packages", "base/99-clean"))
     work = project.path / "work"
