@@ -145,6 +145,8 @@ class Project:
             text=True,
             errors="replace",
             start_new_session=True,
+            # A test run that was started in the background ignores interrupts; what it tests does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def build(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
