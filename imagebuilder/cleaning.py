@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from . import namespace
 from .cache import Cache
 from .layers import LayerStore, remove_tree, tree_size
@@ -42,7 +44,9 @@ def clean_cache(cache: Cache, *, prune: bool, layers: bool, everything: bool) ->
 def used_layers(store: LayerStore) -> set[str]:
     """Layers of the last build of each stage, and seals on top of them."""
     used: set[str] = set()
-    for top in read_heads(store).values():
+    for name, top in read_heads(store).items():
+        if not Path(name.partition(" ")[2]).is_dir():
+            continue  # the stage is gone: a temporary project's, or a checkout that was removed
         try:
             used |= {layer.id for layer in store.chain(top)}
         except KeyError:

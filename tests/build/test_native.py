@@ -21,6 +21,8 @@ openssl version > /etc/comparison
 """
 
 DIFFER = {
+    "etc/machine-id": "made anew each time, and emptied when the image is sealed",
+    "var/lib/dbus/machine-id": "the same",
     "etc/ssl/private/ssl-cert-snakeoil.key": "a key, made afresh each time",
     "etc/ssl/certs/ssl-cert-snakeoil.pem": "its certificate",
     "etc/ssl/certs/*": "a link named after the hash of that certificate",

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from imagebuilder.overlay import mount_overlay
 from imagebuilder.plan import PlannedLayer
 from imagebuilder.process import logging_to
 from imagebuilder.profile import load_profile
+from imagebuilder.seal import unpacked_parts
 from imagebuilder.standin import Standins
 from tests.build.listtree import walk
 
@@ -57,10 +60,21 @@ def tree(builder: Builder, layer: PlannedLayer, native: bool) -> dict[str, str]:
         builder.store.path, [f"{partial.name}/{path.name}" for path in trees] + lower, work / "rootfs", None, None
     )
     try:
-        return walk(work / "rootfs")
+        return walk(work / "rootfs") | initramfs(work / "rootfs", builder)
     finally:
         namespace.unmount(work / "rootfs")
         remove_tree(partial)
+
+
+def initramfs(root: Path, builder: Builder) -> dict[str, str]:
+    """The archives in each initramfs of the root: what a Pi unpacks, however well they are compressed."""
+    found = {}
+    for path in [*root.glob("boot/initrd*"), *root.glob("boot/firmware/initrd*")]:
+        copy = builder.cache.work / "two-ways" / path.name
+        shutil.copyfile(path, copy)
+        digests = [hashlib.sha256(part).hexdigest()[:16] for part in unpacked_parts(copy, builder.tools)]
+        found[str(path.relative_to(root))] = " ".join(digests)
+    return found
 
 
 if __name__ == "__main__":
