@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from imagebuilder import namespace
@@ -72,9 +73,34 @@ def initramfs(root: Path, builder: Builder) -> dict[str, str]:
     for path in [*root.glob("boot/initrd*"), *root.glob("boot/firmware/initrd*")]:
         copy = builder.cache.work / "two-ways" / path.name
         shutil.copyfile(path, copy)
-        digests = [hashlib.sha256(part).hexdigest()[:16] for part in unpacked_parts(copy, builder.tools)]
-        found[str(path.relative_to(root))] = " ".join(digests)
+        for part in unpacked_parts(copy, builder.tools):
+            for name, entry in cpio_entries(part):
+                if name not in LOADER_PLACES:
+                    found[f"{path.relative_to(root)}:{name}"] = entry
+        found[str(path.relative_to(root))] = "compared by what it holds"
     return found
+
+
+LOADER_PLACES = ("lib64", "usr/lib64")
+"""An empty directory and the link to it, which mkinitramfs makes where the root has them: the loader of this
+machine's programs needs the place. Nothing is in it, and a Pi does not look there."""
+
+
+def cpio_entries(archive: bytes) -> Iterator[tuple[str, str]]:
+    """Name and description (mode, owner, time, size, content) of each entry of a cpio archive (cpio(5), newc)."""
+    at = 0
+    while at + 110 <= len(archive):
+        if archive[at : at + 6] != b"070701":
+            at += 1
+            continue
+        fields = [int(archive[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
+        _, mode, uid, gid, _, time, size = fields[:7]
+        begin = at + 110 + fields[11]
+        name = archive[at + 110 : begin - 1].decode()
+        begin += -begin % 4
+        content = archive[begin : begin + size]
+        at = begin + size
+        yield name, f"{mode:o} {uid}:{gid} {time} {size} {hashlib.sha256(content).hexdigest()[:16]}"
 
 
 if __name__ == "__main__":
