@@ -170,7 +170,7 @@ def test_stopped_build_leaves_nothing_behind_and_the_next_one_goes_on(
     assert process.returncode == code, err
     assert "Traceback" not in err
     if how is signal.SIGINT:
-        assert "stopped; the next build goes on with the sub-stage this one was at" in err
+        assert "stopped; a build goes on next time with the sub-stage it was at" in err
     wait_for(lambda: not left_behind(cache, seconds), 10)
     for layer in cache.layers.iterdir():
         if layer.is_dir() and "." not in layer.name:
