@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     shell = command("shell", "enter the root file system, as it stood where a build failed", SHELL_HELP)
     for sub in (plan, build, shell):
         sub.add_argument(
-            "--no-native", dest="native", action="store_false", help="emulate everything: slow, and the same result"
+            "--no-native", dest="native", action="store_false", help="emulate everything: slow, and the same files"
         )
     build.add_argument("--frozen", action="store_true", help="do not ask the package sources for anything newer")
     build.add_argument(
