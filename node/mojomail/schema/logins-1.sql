@@ -1,0 +1,20 @@
+-- logins.db: who may log in, by which names and with which password. Only Dovecot reads it: hashes can be guessed at.
+
+CREATE TABLE login (
+    uid INTEGER PRIMARY KEY,
+    login TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL,                 -- {ARGON2ID}$argon2id$..., as Dovecot spells it
+    locked_at INTEGER,                  -- seconds since 1970; NULL is not locked
+    changed_at INTEGER NOT NULL
+);
+
+-- The login and every address of its person, lower-case; kept in step with mojomail.db by each change there.
+CREATE TABLE name (
+    name TEXT PRIMARY KEY,
+    uid INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- passdb. `nologin` and `reason` are NULL unless the person is locked out.
+CREATE VIEW dovecot_password (name, login, password, nologin, reason) AS
+    SELECT name, login, hash, iif(locked_at IS NULL, NULL, 'y'), iif(locked_at IS NULL, NULL, 'This login is locked.')
+    FROM name JOIN login USING (uid);
