@@ -1,0 +1,137 @@
+"""A serial line of the machine: what it said is kept, in memory and in a log, while nobody looks."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+LOGIN = re.compile(rb"^[\w.-]+ login: ", re.MULTILINE)
+LOST = re.compile(
+    rb"Kernel panic - not syncing[^\r\n]*|You are in (?:emergency|rescue) mode|Give root password for maintenance"
+    rb"|\(initramfs\) |Press Enter for maintenance|Unable to mount root fs[^\r\n]*"
+    rb"|Timed out waiting for device /dev/(?:disk|mmcblk|[vs]da)[^\r\n]*"
+)
+"""What says on a console that no login prompt will come."""
+
+
+class ConsoleError(Exception):
+    """What was waited for did not come."""
+
+
+class Console:
+    """One serial line; `data` is all it said since the machine was last switched on or reset."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._news = threading.Condition()
+        self._data = bytearray()
+        self._arrivals: list[tuple[int, float]] = []
+        """After how many bytes of `_data`, and when (time.monotonic())."""
+        self._connection: socket.socket | None = None
+        self._reader: threading.Thread | None = None
+
+    def attach(self, connection: socket.socket) -> None:
+        """Listen to a new QEMU; the log goes on."""
+        self.begin()
+        self._connection = connection
+        self._reader = threading.Thread(target=self._read, args=(connection,), name=self.name, daemon=True)
+        self._reader.start()
+
+    def _read(self, connection: socket.socket) -> None:
+        with self.log.open("ab", buffering=0) as log:
+            while True:
+                try:
+                    data = connection.recv(65536)
+                except OSError:
+                    data = b""
+                if data:
+                    log.write(data)
+                with self._news:
+                    if data:
+                        self._data += data
+                        self._arrivals.append((len(self._data), time.monotonic()))
+                    elif self._connection is connection:
+                        self._connection = None
+                    self._news.notify_all()
+                if not data:
+                    return
+
+    def begin(self) -> None:
+        """Forget what was said so far: the machine starts anew."""
+        with self._news:
+            self._data.clear()
+            self._arrivals.clear()
+
+    @property
+    def data(self) -> bytes:
+        """What was said since the last start, as it came."""
+        with self._news:
+            return bytes(self._data)
+
+    @property
+    def text(self) -> str:
+        """What was said since the last start, as text."""
+        return self.data.decode(errors="replace").replace("\r", "")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether QEMU is still at the other end."""
+        return self._connection is not None
+
+    def find(self, pattern: re.Pattern[bytes]) -> float | None:
+        """When (time.monotonic()) the first match of `pattern` was complete; None when there is none."""
+        with self._news:
+            if not (match := pattern.search(self._data)):
+                return None
+            return self._arrivals[bisect_left(self._arrivals, (match.end(), 0.0))][1]
+
+    def wait(self, limit: float, until: Callable[[], bool] | None = None) -> None:
+        """Wait until something new came (or `until` holds), at most `limit` seconds."""
+        with self._news:
+            before = len(self._data)
+            self._news.wait_for(lambda: len(self._data) > before or not self.is_open or bool(until and until()), limit)
+
+    def wait_for(self, pattern: str | re.Pattern[str], limit: float) -> re.Match[str]:
+        """Wait until the text since the last start has `pattern` (a regular expression, multiline).
+
+        Raises ConsoleError after `limit` seconds, or at once when the line is closed.
+        """
+        pattern = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
+        until = time.monotonic() + limit
+        while not (match := pattern.search(self.text)):
+            left = until - time.monotonic()
+            if left <= 0 or not self.is_open:
+                why = f"not on {self.name} after {limit:.0f} s" if self.is_open else f"{self.name} is closed"
+                raise ConsoleError(f"{pattern.pattern!r}: {why}\n{self.tail()}")
+            self.wait(left)
+        return match
+
+    def send(self, text: str) -> None:
+        """Type `text` at the line; a return is "\\n"."""
+        connection = self._connection
+        if connection is None:
+            raise ConsoleError(f"{self.name} is closed")
+        connection.sendall(text.encode())
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines, each with the line's name before it; for an error's message."""
+        return "\n".join(f"  {self.name} | {line}" for line in self.text.splitlines()[-lines:])
+
+    def close(self) -> None:
+        """Stop listening. What was said stays."""
+        connection, reader = self._connection, self._reader
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        if reader is not None:
+            reader.join(5)
+        if connection is not None:
+            connection.close()
+        self._connection = None

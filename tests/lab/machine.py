@@ -1,0 +1,471 @@
+"""A machine that runs the shipped image in QEMU, to be looked at, typed at, unplugged and taken back.
+
+    with Machine(Path("deploy/mojomail-village.img")) as node:
+        node.start()
+        node.wait_for_control(limit=120)
+        node.succeed("systemctl is-system-running --wait", limit=300)
+        node.screenshot(Path("screen.png"))
+
+The image is only read: it lies below an overlay that is thrown away. Kernel, initramfs and command line come
+from its own FAT partition, as the Pi's firmware would take them; the lab only adds to the command line.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.lab import bundle, keyboard, processes, qemu, screen
+from tests.lab.console import LOGIN, LOST, Console
+from tests.lab.control import Control, ControlError, kernel_arguments
+from tests.lab.guest import EVERY, Guest, MachineFailure
+from tests.lab.processes import LabError
+from tests.lab.qemu import LANES, Lane
+from tests.lab.qmp import Qmp, QmpError
+from tests.lab.writelog import WriteLog
+
+__all__ = ["LANES", "LabError", "Lane", "Machine", "MachineFailure"]
+
+VISIBLE = "visible"
+"""For Machine.type: what was typed must be on the text screen that is shown."""
+
+
+class Machine(Guest):
+    """A machine with a card of its own. Leaving the `with` block ends QEMU and removes the card; `logs` stays.
+
+    image       the raw image, or an .xz of it
+    screen      pixels; only the lane "virt" has a choice
+    work        a directory for the card and the sockets; a temporary one when None
+    logs        a directory for console logs; inside `work` when None
+    wires       the directory of the network cards' sockets (see qemu.network); inside `work` when None
+    power_cuts  record every write, for power_cut(); such a machine has no snapshots
+    append      to add to the kernel's command line
+    control     False: the image exactly as shipped, which cannot be asked anything
+    vnc         show the screen on a free port of 127.0.0.1, see `vnc_port`
+    seed        noted in the failure bundle
+    """
+
+    def __init__(
+        self,
+        image: Path,
+        lane: Lane = LANES["virt"],
+        *,
+        screen: tuple[int, int] = (1280, 720),
+        work: Path | None = None,
+        logs: Path | None = None,
+        wires: Path | None = None,
+        power_cuts: bool = False,
+        append: str = "",
+        control: bool = True,
+        vnc: bool = False,
+        name: str = "node",
+        seed: int | None = None,
+    ) -> None:
+        self.image, self.lane, self.screen, self.name, self.seed = image, lane, screen, name, seed
+        self.has_control, self.power_cuts, self.vnc = control, power_cuts, vnc
+        self._given = (work, logs, wires)
+        self._append = append
+        self._stack = ExitStack()
+        self._running = ExitStack()
+        self._snapshots: dict[str, dict[str, bool]] = {}
+        self._cuts = 0
+        self._finished = False
+        self.command: list[str] = []
+        self.links: dict[str, bool] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = 0.0
+        """When (time.monotonic()) the machine was last switched on or reset."""
+
+    def __enter__(self) -> Machine:
+        with ExitStack() as stack:
+            work, logs, wires = self._given
+            if work is not None:
+                work.mkdir(parents=True, exist_ok=True)
+                if any(work.iterdir()):
+                    raise LabError(f"{work} is in use: rm -r {work}")
+            # in it even when `work` is given, so that it is removed however we end; short, for a socket's path is
+            self.work = stack.enter_context(processes.temporary_directory(place=work))
+            self.logs = logs or self.work
+            self.logs.mkdir(parents=True, exist_ok=True)
+            self.wires = wires or self.work
+            self.qemu_log = self.logs / f"{self.name}-qemu.log"
+            self.qemu_log.write_bytes(b"")
+            self._base = qemu.raw_image(self.image, self.work)
+            self._files = qemu.boot_files(self._base, self.lane, self.work)
+            self._card = self.work / "card.qcow2"
+            self._write_log = self.work / "writes.log" if self.power_cuts else None
+            self._new_card(self._base)
+            self.control = Control()
+            lines = [name for name in self.lane.serials if not self._control_is(name)]
+            self.consoles = [Console(name, self.logs / f"{self.name}-{name}.log") for name in lines]
+            for console in self.consoles:
+                console.log.write_bytes(b"")
+            stack.callback(self.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.image.name} on {self.lane.name}, {'on' if self.is_on else 'off'}>"
+
+    # Power
+
+    @property
+    def is_on(self) -> bool:
+        """Whether QEMU runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        """Switch the machine on, with the card as it is; nothing happens when it is on."""
+        if self.is_on:
+            return
+        self.stop()
+        with ExitStack() as stack:
+            names = [*(console.name for console in self.consoles), "qmp", *(["control"] if self.has_control else [])]
+            listeners = {name: self._listen(stack, name) for name in names}
+            self.command = self._command()
+            with self.qemu_log.open("ab") as log:
+                self.process = processes.start(self.command, stdout=log, stderr=log)
+            stack.callback(self._end_qemu)
+            ends = {name: self._accept(listener) for name, listener in listeners.items()}
+            for console in self.consoles:
+                console.attach(ends[console.name])
+                stack.callback(console.close)
+            if self.has_control:
+                self.control.attach(ends["control"])
+                stack.callback(self.control.close)
+            self._qmp = Qmp(ends["qmp"], self._on_event)
+            stack.callback(self._qmp.close)
+            self._dark = screen.picture(self._qmp, self.work)
+            self.links = dict.fromkeys(self.lane.cards, True)
+            self._power_on()
+            self.qmp("cont")
+            self._running = stack.pop_all()
+
+    def _power_on(self) -> None:
+        for console in self.consoles:
+            console.begin()
+        self.control.forget()
+        self.started = time.monotonic()
+
+    def _command(self) -> list[str]:
+        files, control = self._files, self.lane.control
+        words = [files.command_line, self.lane.command_line]
+        if self.has_control:
+            words.append(kernel_arguments(control, is_tty="tty" in control))
+        line = " ".join(word for word in (*words, self._append) if word)
+        if len(line) >= qemu.COMMAND_LINE_BYTES:
+            raise LabError(
+                f"the kernel's command line has {len(line)} bytes, of {qemu.COMMAND_LINE_BYTES}: append less"
+            )
+        command = ["qemu-system-aarch64", "-S", "-display", "none", "-name", self.name, *self.lane.board]
+        command += ["-accel", "tcg,thread=multi,tb-size=512", "-kernel", str(files.kernel)]
+        command += ["-initrd", str(files.initramfs), "-append", line]
+        if files.device_tree:
+            command += ["-dtb", str(files.device_tree)]
+        if self.lane.screen:
+            command += ["-device", self.lane.screen.format(width=self.screen[0], height=self.screen[1])]
+        command += ["-drive", qemu.drive(self.lane, self._card, self._write_log)]
+        command += qemu.network(self.lane, self.wires)
+        if self.vnc:
+            command += ["-vnc", "127.0.0.1:0,to=999"]
+        for name in ("qmp", "control") if self.has_control else ("qmp",):
+            command += ["-chardev", f"socket,id={name},path={self.work / name}"]
+        if self.has_control:
+            command += self.lane.control_chardev
+        for name in self.lane.serials:
+            is_control = self.has_control and self._control_is(name)
+            command += ["-serial", "chardev:control" if is_control else f"unix:{self.work / name}"]
+        return [*command, "-mon", "chardev=qmp,mode=control"]
+
+    def _control_is(self, serial: str) -> bool:
+        return self.has_control and self.lane.control == f"/dev/{serial}"
+
+    def _listen(self, stack: ExitStack, name: str) -> socket.socket:
+        path = qemu.socket_path(self.work, name)
+        path.unlink(missing_ok=True)
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(path))
+        listener.listen(1)
+        return listener
+
+    def _accept(self, listener: socket.socket) -> socket.socket:
+        listener.settimeout(0.2)
+        until = time.monotonic() + 60
+        while self.is_on and time.monotonic() < until:
+            with suppress(TimeoutError):
+                connection = listener.accept()[0]
+                connection.settimeout(None)
+                return connection
+        raise LabError(f"QEMU did not start: {self._qemu_said()}")
+
+    def _new_card(self, base: Path) -> None:
+        """A card that holds what the raw file `base` does."""
+        self._card_base = base
+        self._card.unlink(missing_ok=True)
+        qemu.make_overlay(base, self._card)
+        if self._write_log:
+            self._write_log.write_bytes(b"")
+        self._snapshots.clear()
+
+    def _end_qemu(self) -> None:
+        if self.process is not None:
+            processes.end(self.process)
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        if event["event"] == "RESET":
+            self._power_on()
+
+    def stop(self) -> None:
+        """Switch the machine off, as kill() does; nothing happens when it is off."""
+        if self.is_on:
+            with suppress(QmpError):
+                self.kill()
+        self._running.close()
+
+    def kill(self) -> None:
+        """End QEMU by SIGKILL. All that the machine has sent to its card is there: as when its kernel panics."""
+        self.qmp("stop")  # QEMU then writes what it holds of the card's map
+        self._running.close()
+
+    def reset(self) -> None:
+        """Push the reset button."""
+        self.qmp("system_reset")
+
+    def shutdown(self, limit: float = 120.0) -> None:
+        """Have the machine power off by itself; raises MachineFailure when it is not off after `limit` seconds."""
+        if self.control.is_ready:
+            self.succeed("systemctl --no-block poweroff")
+        else:
+            self.qmp("system_powerdown")
+        assert self.process is not None
+        try:
+            self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise self.failure(f"the machine is not off after {limit:g} s") from None
+        self._running.close()
+
+    @property
+    def write_log(self) -> WriteLog:
+        """What the machine has written so far, since it began or since the last power cut (only with `power_cuts`)."""
+        if self._write_log is None:
+            raise LabError("this machine keeps no write log: make it with power_cuts=True")
+        return WriteLog(self._write_log)
+
+    def power_cut(self, entry: int | None = None, seed: int | None = None) -> int:
+        """Cut the power: the card then holds what had been flushed, and gives that to the next start().
+
+        entry   cut after so many entries of the write log, one of its flush_points; the last one when None
+        seed    besides, a random half of the sectors written after that got there (see WriteLog.rebuild)
+
+        Gives the number of entries that are on the card.
+        """
+        if self._write_log is None:
+            raise LabError("this machine cannot lose its power: make it with power_cuts=True")
+        self._running.close()
+        log = self.write_log
+        upto = log.flush_points[-1] if entry is None else entry
+        self._cuts += 1
+        target = self.work / f"cut-{self._cuts}.img"
+        log.rebuild(self._card_base, upto, target, seed=seed, size=qemu.DISK_BYTES)
+        old = self._card_base
+        self._new_card(target)
+        if old != self._base:
+            old.unlink()
+        return upto
+
+    # Waiting
+
+    def wait_for_login(self, limit: float) -> float:
+        """Wait for a login prompt on a serial line; gives the seconds since power-on.
+
+        Raises MachineFailure after `limit` seconds since power-on, or at once when no prompt can come.
+        """
+        self._wait_on_consoles(lambda: self._login() is not None, limit, "no login prompt")
+        return self.boot_seconds
+
+    def wait_for_control(self, limit: float) -> None:
+        """Wait until the machine takes commands; limits as in wait_for_login()."""
+        self._wait_on_consoles(lambda: self.control.is_ready, limit, "no control channel")
+        try:
+            self.control.greet(60)
+        except ControlError as error:
+            raise self.failure(str(error)) from None
+
+    def _wait_on_consoles(self, until: Callable[[], bool], limit: float, what: str) -> None:
+        while not until():
+            self.check()
+            left = self.started + limit - time.monotonic()
+            if left <= 0:
+                raise self.failure(f"{what} after {limit:g} s")
+            self.consoles[-1].wait(min(left, EVERY), until)
+
+    def check(self) -> None:
+        """Raise MachineFailure when the machine is off, or its boot is lost."""
+        if not self.is_on:
+            raise self.failure("the machine is off")
+        if self._login() is None:
+            for console in self.consoles:
+                if lost := LOST.search(console.data):
+                    raise self.failure(f"the boot is lost: {lost[0].decode(errors='replace')}")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass between two looks, less when a console says something; raises as check() does."""
+        self.check()
+        self.consoles[-1].wait(seconds)
+
+    def _login(self) -> float | None:
+        return min((when for console in self.consoles if (when := console.find(LOGIN))), default=None)
+
+    @property
+    def boot_seconds(self) -> float:
+        """Seconds from power-on or reset to the login prompt; raises MachineFailure when there is none yet."""
+        when = self._login()
+        if when is None:
+            raise self.failure("there is no login prompt yet")
+        return when - self.started
+
+    # What a person has in hand: screen, keys, cables, serial line
+
+    @property
+    def console(self) -> Console:
+        """The serial line that the login prompt is on."""
+        return self.consoles[-1]
+
+    def qmp(self, command: str, limit: float = 60.0, /, **arguments: Any) -> Any:
+        """Run a QMP command, and give what it returns; raises MachineFailure when it fails or the machine is off."""
+        if not self.is_on:
+            raise self.failure(f"QMP {command}: the machine is off")
+        try:
+            return self._qmp.command(command, limit, **arguments)
+        except QmpError as error:
+            raise self.failure(str(error)) from None
+
+    @property
+    def vnc_port(self) -> int:
+        """The port of 127.0.0.1 where the screen can be looked at (only with `vnc`)."""
+        return int(self.qmp("query-vnc")["service"])
+
+    def screenshot(self, path: Path) -> Path:
+        """What the screen shows, as PNG."""
+        self.check_on("screenshot")
+        return screen.save(self._qmp, path)
+
+    def check_on(self, what: str) -> None:
+        """Raise MachineFailure when the machine is off."""
+        if not self.is_on:
+            raise self.failure(f"{what}: the machine is off")
+
+    def lit_pixels(self) -> int:
+        """How many pixels differ from the first; 0 while the screen is as at power-on, when QEMU writes on it."""
+        self.check_on("picture")
+        picture = screen.picture(self._qmp, self.work)
+        return 0 if picture == self._dark else picture.lit()
+
+    def wait_for_picture(self, limit: float = 60.0, pixels: int = 500) -> int:
+        """Wait until the machine shows something: at least `pixels` lit ones, some 10 letters."""
+        self.wait_until(lambda: self.lit_pixels() >= pixels, limit, what=f"a picture of {pixels} pixels")
+        return self.lit_pixels()
+
+    def key(self, keys: str) -> None:
+        """Press keys together, such as "ctrl-alt-f2" or "ret"."""
+        self.check_on("key")
+        try:
+            keyboard.press(self._qmp, keyboard.chord(keys))
+        except QmpError as error:
+            raise self.failure(str(error)) from None
+
+    def type(self, text: str, check: Callable[[], str] | str | None = VISIBLE, limit: float = 20.0) -> None:
+        """Type `text` at the keyboard, and see that it arrived.
+
+        check   VISIBLE: each line must be before the cursor of the text screen, and only then its return is
+                struck; a function: what the field holds, which must become `text` (without a last line end);
+                None: nothing is looked at, as for a password
+        limit   seconds until it must be there
+
+        Raises MachineFailure when something else arrived. Nothing is typed again.
+        """
+        self.check_on("type")
+        for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+            bare = line.removesuffix("\n")
+            keyboard.strike(self._qmp, bare)
+            if check is not None and bare:
+                self._check_typed(bare, check, limit)
+            keyboard.strike(self._qmp, line[len(bare) :])
+
+    def _check_typed(self, text: str, check: Callable[[], str] | str, limit: float) -> None:
+        until = time.monotonic() + limit
+        tty = self.active_tty() if check == VISIBLE else 0
+        while True:
+            there = check() if callable(check) else self.typed_on_tty(tty)
+            if there == text or (not callable(check) and there.endswith(text)):
+                return
+            if time.monotonic() >= until:
+                there = there if callable(check) else there[-len(text) - 20 :]
+                raise self.failure(f"typed {text!r}, but there is {there!r}")
+            self.wait(EVERY)
+
+    def link(self, up: bool, card: str = "uplink") -> None:
+        """Plug the cable of a network card in, or pull it out."""
+        if card not in self.links:
+            raise ValueError(f"there is no card {card!r}, only {', '.join(self.links)}")
+        self.qmp("set_link", name=card, up=up)
+        self.links[card] = up
+
+    # Going back
+
+    def snapshot(self, name: str, limit: float = 300.0) -> None:
+        """Keep the machine as it is now, running and with its memory, for restore(). Takes seconds."""
+        if self.power_cuts:
+            raise LabError("a machine with power_cuts=True has no snapshots")
+        if name in self._snapshots:
+            self._job("snapshot-delete", name, limit, devices=[qemu.DISK])
+        self._job("snapshot-save", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
+        self._snapshots[name] = dict(self.links)
+
+    def restore(self, name: str, limit: float = 300.0) -> None:
+        """Take the machine back to a snapshot, from where it goes on. Its cables and its clock are as they were."""
+        if name not in self._snapshots:
+            raise ValueError(f"there is no snapshot {name!r}, only {', '.join(self._snapshots) or 'none'}")
+        self.start()
+        self.qmp("stop")
+        self._job("snapshot-load", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
+        for card, up in self._snapshots[name].items():
+            self.link(up, card)
+        self.qmp("cont")
+
+    def _job(self, command: str, name: str, limit: float, /, **arguments: Any) -> None:
+        self.check_on(command)
+        try:
+            self._qmp.job(command, limit, tag=name, **arguments)
+        except QmpError as error:
+            raise self.failure(str(error)) from None
+
+    # When it went wrong
+
+    def failure(self, message: str) -> MachineFailure:
+        """An error that ends with the last lines of every console, and of QEMU itself."""
+        said = self._qemu_said()
+        words = [message, *(console.tail() for console in self.consoles)]
+        words += [f"  qemu | {said}"] if said else []
+        return MachineFailure("\n".join(word for word in (*words, f"  logs: {self.logs}") if word))
+
+    def _qemu_said(self) -> str:
+        return self.qemu_log.read_text(errors="replace").strip()[-2000:]
+
+    def bundle(
+        self, directory: Path, error: BaseException | None = None, notes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Leave all that helps to understand a failure in `directory`; see bundle.write(). Never raises."""
+        bundle.write(self, directory, error, notes)

@@ -1,0 +1,161 @@
+"""The lab's one way out to other programs: children that end with us, however we end, and what they leave goes too.
+
+A child gets SIGKILL when this process dies (prctl(2), PR_SET_PDEATHSIG). The kernel watches the parent's
+*thread*, so all children are started by one thread that lives as long as the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+PACKAGES = {
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-img": "qemu-utils",
+    "mcopy": "mtools",
+    "debugfs": "e2fsprogs",
+}
+"""Programs that a host may lack, and the Debian package that has each."""
+
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+class LabError(Exception):
+    """The lab cannot do its work on this host; the message is one line that says what mends it."""
+
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_births: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+_midwife: threading.Thread | None = None
+_lock = threading.Lock()
+
+
+def _deliver() -> None:
+    while True:
+        birth, result = _births.get()
+        try:
+            result.set_result(birth())
+        except BaseException as error:
+            result.set_exception(error)
+
+
+def _born(birth: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Run `birth` in the thread that never ends."""
+    global _midwife
+    with _lock:
+        if _midwife is None or not _midwife.is_alive():  # it is not alive in a child made by fork
+            _midwife = threading.Thread(target=_deliver, name="lab-children", daemon=True)
+            _midwife.start()
+    result: Future[subprocess.Popen[bytes]] = Future()
+    _births.put((birth, result))
+    return result.result()
+
+
+def find_program(name: str) -> str:
+    """The full path of a program of the host. Raises LabError with the command that installs it."""
+    path = os.environ.get("PATH", os.defpath).split(":")
+    found = shutil.which(name, path=":".join([*path, *(place for place in SBIN if place not in path)]))
+    if found is None:
+        raise LabError(f"{name} is missing: sudo apt-get install {PACKAGES.get(name, name)}")
+    return found
+
+
+def start(
+    command: Sequence[str | Path],
+    *,
+    stdin: Any = subprocess.DEVNULL,
+    stdout: Any = subprocess.DEVNULL,
+    stderr: Any = subprocess.DEVNULL,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    outlives: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, so that a Ctrl-C at the terminal is ours alone.
+
+    It gets SIGKILL when this process dies, unless it `outlives` us. Raises LabError when it is not there.
+    """
+    words = [str(word) for word in command]
+    program, us = find_program(words[0]), os.getpid()
+
+    def end_with_us() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != us:  # we died before the line above
+            os._exit(1)
+
+    return _born(
+        lambda: subprocess.Popen(
+            [program, *words[1:]],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=dict(env) if env is not None else None,
+            pass_fds=pass_fds,
+            start_new_session=True,
+            preexec_fn=None if outlives else end_with_us,
+        )
+    )
+
+
+def run(*command: str | Path, limit: float = 120.0) -> str:
+    """Run a program to its end, at most `limit` seconds, and give what it printed.
+
+    Raises LabError with its last words when it fails, is not there or takes longer.
+    """
+    words = [str(word) for word in command]
+    child = start(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        printed, said = child.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        raise LabError(f"{shlex.join(words)}: not done after {limit:.0f} s") from None
+    finally:
+        end(child)
+    if child.returncode:
+        why = said.decode(errors="replace").strip() or f"exit code {child.returncode}"
+        raise LabError(f"{shlex.join(words)}: {why}")
+    return printed.decode(errors="replace")
+
+
+def end(child: subprocess.Popen[bytes], patience: float = 0.0) -> None:
+    """End a child: SIGTERM when there is `patience` (seconds) to wait, then SIGKILL; give back what it held."""
+    if child.poll() is None and patience:
+        child.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(patience)
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+
+
+@contextmanager
+def temporary_directory(prefix: str = "mojo-", place: Path | None = None) -> Iterator[Path]:
+    """A directory that is gone after the block, and also after our own SIGKILL.
+
+    A shell waits at a pipe that only we hold open; when it closes, because we left the block or died, the
+    shell removes the directory.
+    """
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+    waits = 'read -r _; until rm -rf "$1"; do sleep 0.2; done'
+    janitor = start(("sh", "-c", waits, "sh", path), stdin=subprocess.PIPE, outlives=True)
+    try:
+        yield path
+    finally:
+        assert janitor.stdin is not None
+        janitor.stdin.close()
+        janitor.wait()
