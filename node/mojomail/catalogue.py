@@ -1,0 +1,54 @@
+"""Every sentence that people read, by key and language: texts/<language>.yaml.
+
+A text may hold `{names}` that are filled in. A key that a language lacks is said in English. To add a language, put a
+file beside the others; a test compares keys and names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+FALLBACK = "en"
+
+_language: ContextVar[str] = ContextVar("language", default=FALLBACK)
+
+
+@cache
+def languages() -> tuple[str, ...]:
+    """The codes of all languages there are texts in (ISO 639-1), English first."""
+    names = sorted(entry.name.removesuffix(".yaml") for entry in (files(__package__) / "texts").iterdir())
+    return (FALLBACK, *(name for name in names if name != FALLBACK))
+
+
+@cache
+def texts(language: str) -> dict[str, str]:
+    """All texts of one language, by key."""
+    loaded = yaml.safe_load((files(__package__) / f"texts/{language}.yaml").read_text("utf-8"))
+    return {str(key): str(text).strip() for key, text in loaded.items()}
+
+
+def say(key: str, /, **values: object) -> str:
+    """The text of a key in the language of the moment, filled in. Raises KeyError for a key that English lacks."""
+    return say_in(_language.get(), key, **values)
+
+
+def say_in(language: str, key: str, /, **values: object) -> str:
+    """The text of a key in a language, in English where that language lacks it."""
+    found = texts(language).get(key) if language in languages() else None
+    return (found or texts(FALLBACK)[key]).format(**values)
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Say everything inside the block in this language: a code, or a locale such as `hi_IN.UTF-8`."""
+    token = _language.set(language.partition(".")[0].partition("_")[0].lower() or FALLBACK)
+    try:
+        yield
+    finally:
+        _language.reset(token)
