@@ -88,11 +88,11 @@ CREATE VIEW postfix_sender_login (address, login) AS
 
 -- sender_dependent_relayhost_maps: the nexthop, as the TLS policy and the password lookup see it.
 CREATE VIEW postfix_relayhost (address, relayhost) AS
-    SELECT address, '[' || smtp_host || ']:' || smtp_port FROM every_address JOIN account ON account.id = account;
+    SELECT every_address.address, '[' || smtp_host || ']:' || smtp_port FROM every_address JOIN account ON account.id = account;
 
 -- sender_dependent_default_transport_maps: `relay465` speaks TLS from the first byte, `smtp` asks for it by STARTTLS.
 CREATE VIEW postfix_transport (address, transport) AS
-    SELECT address, iif(smtp_tls = 'tls', 'relay465', 'smtp') || ':[' || smtp_host || ']:' || smtp_port
+    SELECT every_address.address, iif(smtp_tls = 'tls', 'relay465', 'smtp') || ':[' || smtp_host || ']:' || smtp_port
     FROM every_address JOIN account ON account.id = account;
 
 -- virtual_alias_maps: mail to anybody of this node stays here. `mailbox` is the one local address of the person.
