@@ -20,6 +20,10 @@ LOST = re.compile(
 """What says on a console that no login prompt will come."""
 
 
+_COLOURS = re.compile(r"\x1b(?:\[[0-9;?!]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+"""What a terminal would obey instead of showing it (ECMA-48)."""
+
+
 class ConsoleError(Exception):
     """What was waited for did not come."""
 
@@ -122,7 +126,7 @@ class Console:
 
     def tail(self, lines: int = 20) -> str:
         """The last lines, each with the line's name before it; for an error's message."""
-        return "\n".join(f"  {self.name} | {line}" for line in self.text.splitlines()[-lines:])
+        return "\n".join(f"  {self.name} | {line}" for line in _COLOURS.sub("", self.text).splitlines()[-lines:])
 
     def close(self) -> None:
         """Stop listening. What was said stays."""

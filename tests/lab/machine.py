@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.lab import bundle, keyboard, processes, qemu, screen
+from tests.lab.card import Card
 from tests.lab.console import LOGIN, LOST, Console
 from tests.lab.control import Control, ControlError, kernel_arguments
 from tests.lab.guest import EVERY, Guest, MachineFailure
@@ -75,8 +76,6 @@ class Machine(Guest):
         self._stack = ExitStack()
         self._running = ExitStack()
         self._snapshots: dict[str, dict[str, bool]] = {}
-        self._cuts = 0
-        self._finished = False
         self.command: list[str] = []
         self.links: dict[str, bool] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -97,11 +96,9 @@ class Machine(Guest):
             self.wires = wires or self.work
             self.qemu_log = self.logs / f"{self.name}-qemu.log"
             self.qemu_log.write_bytes(b"")
-            self._base = qemu.raw_image(self.image, self.work)
-            self._files = qemu.boot_files(self._base, self.lane, self.work)
-            self._card = self.work / "card.qcow2"
-            self._write_log = self.work / "writes.log" if self.power_cuts else None
-            self._new_card(self._base)
+            raw = qemu.raw_image(self.image, self.work)
+            self._files = qemu.boot_files(raw, self.lane, self.work)
+            self._card = Card(raw, self.work, logged=self.power_cuts)
             self.control = Control()
             lines = [name for name in self.lane.serials if not self._control_is(name)]
             self.consoles = [Console(name, self.logs / f"{self.name}-{name}.log") for name in lines]
@@ -167,7 +164,7 @@ class Machine(Guest):
         line = " ".join(word for word in (*words, self._append) if word)
         if len(line) >= qemu.COMMAND_LINE_BYTES:
             raise LabError(
-                f"the kernel's command line has {len(line)} bytes, of {qemu.COMMAND_LINE_BYTES}: append less"
+                f"the kernel's command line is too long, {len(line)} of {qemu.COMMAND_LINE_BYTES} bytes: append less"
             )
         command = ["qemu-system-aarch64", "-S", "-display", "none", "-name", self.name, *self.lane.board]
         command += ["-accel", "tcg,thread=multi,tb-size=512", "-kernel", str(files.kernel)]
@@ -176,7 +173,7 @@ class Machine(Guest):
             command += ["-dtb", str(files.device_tree)]
         if self.lane.screen:
             command += ["-device", self.lane.screen.format(width=self.screen[0], height=self.screen[1])]
-        command += ["-drive", qemu.drive(self.lane, self._card, self._write_log)]
+        command += ["-drive", self._card.drive(self.lane)]
         command += qemu.network(self.lane, self.wires)
         if self.vnc:
             command += ["-vnc", "127.0.0.1:0,to=999"]
@@ -209,15 +206,6 @@ class Machine(Guest):
                 connection.settimeout(None)
                 return connection
         raise LabError(f"QEMU did not start: {self._qemu_said()}")
-
-    def _new_card(self, base: Path) -> None:
-        """A card that holds what the raw file `base` does."""
-        self._card_base = base
-        self._card.unlink(missing_ok=True)
-        qemu.make_overlay(base, self._card)
-        if self._write_log:
-            self._write_log.write_bytes(b"")
-        self._snapshots.clear()
 
     def _end_qemu(self) -> None:
         if self.process is not None:
@@ -258,32 +246,21 @@ class Machine(Guest):
 
     @property
     def write_log(self) -> WriteLog:
-        """What the machine has written so far, since it began or since the last power cut (only with `power_cuts`)."""
-        if self._write_log is None:
-            raise LabError("this machine keeps no write log: make it with power_cuts=True")
-        return WriteLog(self._write_log)
+        """What the machine wrote since it was new or last lost its power (only with `power_cuts`)."""
+        return self._card.write_log
 
     def power_cut(self, entry: int | None = None, seed: int | None = None) -> int:
-        """Cut the power: the card then holds what had been flushed, and gives that to the next start().
+        """Cut the power: the card then holds what had been flushed, and the next start() begins from that.
 
         entry   cut after so many entries of the write log, one of its flush_points; the last one when None
         seed    besides, a random half of the sectors written after that got there (see WriteLog.rebuild)
 
-        Gives the number of entries that are on the card.
+        Gives the number of entries that are on the card. Needs `power_cuts`.
         """
-        if self._write_log is None:
+        if not self.power_cuts:
             raise LabError("this machine cannot lose its power: make it with power_cuts=True")
         self._running.close()
-        log = self.write_log
-        upto = log.flush_points[-1] if entry is None else entry
-        self._cuts += 1
-        target = self.work / f"cut-{self._cuts}.img"
-        log.rebuild(self._card_base, upto, target, seed=seed, size=qemu.DISK_BYTES)
-        old = self._card_base
-        self._new_card(target)
-        if old != self._base:
-            old.unlink()
-        return upto
+        return self._card.cut(entry, seed)
 
     # Waiting
 
