@@ -17,6 +17,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.lab.processes import LabError
+
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
@@ -83,8 +85,15 @@ def entered(namespace: int) -> Iterator[None]:
 
 
 def open_tap(name: str) -> int:
-    """Make a tap interface in the calling thread's namespace; returns its descriptor, a frame a read or write."""
-    tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    """Make a tap interface in the calling thread's namespace; returns its descriptor, a frame a read or write.
+
+    Raises LabError with the command that mends it when the host has no /dev/net/tun for us.
+    """
+    try:
+        tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        mend = "chmod 0666 /dev/net/tun" if isinstance(error, PermissionError) else "modprobe tun"
+        raise LabError(f"/dev/net/tun cannot be opened ({error.strerror}): sudo {mend}") from None
     try:
         fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
     except OSError:

@@ -126,10 +126,10 @@ def lost_of(seed: int, count: int) -> set[int]:
 
 
 def test_loss_is_the_stated_share_and_the_same_for_the_same_seed() -> None:
-    lost = lost_of(1, 5_000)
-    assert 60 <= len(lost) <= 140
-    assert lost_of(1, 5_000) == lost
-    assert lost_of(2, 5_000) != lost
+    lost = lost_of(1, 2_500)
+    assert 25 <= len(lost) <= 80
+    assert lost_of(1, 2_500) == lost
+    assert lost_of(2, 2_500) != lost
 
 
 def test_silence_swallows_what_waits_what_flies_and_what_comes() -> None:
@@ -219,13 +219,13 @@ def test_a_shorter_delay_does_not_let_packets_overtake() -> None:
     assert [frame[17] for _, frame in line.due(99.0)] == [101, 102]
 
 
-def test_gprs_carries_about_its_rate_over_an_hour_of_rain() -> None:
+def test_gprs_carries_about_its_rate_over_half_an_hour_of_rain() -> None:
     line = Wire(LINKS["gprs"], 5, 0.0)
-    for step in range(18_000):
+    for step in range(9_000):
         line.due(step / 5)
         line.offer(FROM_FAR, packet(OTHER, NODE, 1152), step / 5)
-    line.due(3600.0)
-    rate = line.counts()[OTHER].from_far * 8 / 3600
+    line.due(1800.0)
+    rate = line.counts()[OTHER].from_far * 8 / 1800
     assert 34_000 < rate < 40_000
     fates = line.fates()
     assert 0.01 < fates.lost / (fates.lost + fates.delivered) < 0.03
