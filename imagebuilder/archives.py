@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cache import Cache
-from .indexes import Indexes
-from .process import run
+from .indexes import APT_PATIENCE, Indexes
+from .process import Patience, run
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,14 @@ def resolve(indexes: Indexes, architecture: str, request: Sequence[str]) -> list
 
 
 def download(cache: Cache, indexes: Indexes, architecture: str, request: Sequence[str]) -> None:
-    """Fetch what the request needs into the cache; what is already there, or half there, is used."""
+    """Fetch what the request needs into the cache; what is already there, or half there, is used.
+
+    Raises CommandFailed, also when there is no room for it: apt looks before it begins.
+    """
     options = indexes.apt_options(architecture)
     options += ["-o", f"Dir::Cache::archives={cache.debs}", "-o", "APT::Install-Recommends=false"]
-    run("apt-get", *options, "--download-only", "--yes", *request, env=indexes.environment())
+    patience = Patience(APT_PATIENCE, (cache.debs / "partial",))
+    run("apt-get", *options, "--download-only", "--yes", *request, env=indexes.environment(), patience=patience)
 
 
 def unpack(cache: Cache, debs: Sequence[Deb], tree: Path) -> None:

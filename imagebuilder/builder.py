@@ -1,4 +1,4 @@
-"""A build from profile to image: runs in the namespace, makes the layers that are missing, puts the image together."""
+"""A build: runs in the namespace, asks the package sources, checks, and makes the layers that are missing."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from . import namespace
+from . import diskspace, namespace
 from .bootstrap import DPKG_RULES, MORE_PACKAGES, bootstrap
 from .cache import Cache
 from .chroot import Contaminated, Places, Workspace
+from .durable import write_whole
 from .errors import BuildError, CommandFailed, InputError, ProblemsError
 from .execute import ATTEMPTS, Executor, StagePlace
-from .image import ImageFacts, Layout, assemble
+from .exports import Exporter
 from .indexes import (
     Indexes,
     host_architecture,
     show_keyrings,
 )
-from .layers import STATE, Layer, LayerStore, digest_of, digest_paths, remove_tree, write_whole
+from .layers import STATE, LayerStore
 from .overlay import mount_overlay
 from .packagelists import PackageLists
-from .plan import IMAGE_ENGINE, Export, Plan, PlannedLayer, head_name, make_plan, read_stages, write_head
+from .plan import Export, Plan, PlannedLayer, head_name, make_plan, read_stages, write_head
 from .preflight import emulator
-from .process import clean_environment, current_log, run
+from .process import clean_environment, current_log
 from .profile import Profile
 from .progress import note, step
 from .seal import seal
@@ -67,18 +68,6 @@ class Options:
     frozen: bool = False
     native: bool = True
     deploy: Path | None = None
-
-
-@dataclass(frozen=True)
-class BuiltImage:
-    """An assembled image, uncompressed, in the cache. `id` is the hash of all that made it."""
-
-    id: str
-    name: str
-    path: Path
-    facts: dict[str, Any]
-    seal: Layer
-    layers: tuple[Layer, ...]
 
 
 def prepare_namespace() -> None:
@@ -137,7 +126,7 @@ class Builder:
             fetch(f"{self.profile.raspios.archive.rstrip('/')}/raspberrypi.gpg.key", key)
             self._read_sources()
         try:
-            with step("Asking the package sources"), _out_of_space(self.cache.path):
+            with step("Asking the package sources"), diskspace.explained(self.cache.path):
                 changed = self.indexes.refresh()
         except CommandFailed as failed:
             why = "\n".join(line for line in failed.tail if line.startswith(("E:", "Err:", "W:")))
@@ -287,7 +276,7 @@ class Builder:
         """Make a layer by `work`, which fills a directory and returns the id of the layer that it goes over."""
         started = time.monotonic()
         try:
-            with _out_of_space(self.cache.path):
+            with diskspace.explained(self.cache.path):
                 partial = self.store.begin(planned.inputs)
                 write_whole(partial / STATE, json.dumps({"name": planned.inputs.name, "base": base}))
                 self.store.finish(planned.inputs, work(partial), time.monotonic() - started)
@@ -375,86 +364,14 @@ class Builder:
             self.store.path, self.store.lower_trees(export.below), rootfs, partial / "tree.0", partial / "scratch.0"
         )
         try:
-            seal(rootfs, partial, self.layout(export), self.tools)
+            seal(rootfs, partial, self.exporter.layout(export), self.tools)
         finally:
             namespace.unmount(rootfs)
 
-    def layout(self, export: Export) -> Layout:
-        """The disk of an image: identities from the profile's name and what the image is made of."""
-        return Layout.from_seed(
-            f"{self.profile.name} {export.below}",
-            boot_mib=self.profile.image.boot_size,
-            free_mib=self.profile.image.free_space,
-        )
-
-    def export_name(self, export: Export) -> str:
-        """The image's name without ending: the profile's, and the suffix that the stage's EXPORT_IMAGE sets."""
-        if export.stage is None:
-            return self.profile.image_name
-        script = 'set -a; source "$1" >&2; printf %s "${IMG_SUFFIX:-}"'
-        environment = self.variables() | {"PATH": os.environ["PATH"]}
-        suffix = run("bash", "-c", script, "mojomail", export.stage.path / "EXPORT_IMAGE", env=environment)
-        return self.profile.image_name + suffix
-
-    def check_exports(self, plan: Plan) -> None:
-        """Raise InputError when two stages export images of one name."""
-        if not plan.exports:
-            note(f"no image is made: {plan.stages[-1].stage.path / 'SKIP_IMAGES'} says so")
-        found: dict[str, str] = {}
-        for export in plan.exports:
-            name, origin = self.export_name(export), str(export.stage.path) if export.stage else "the profile"
-            if name in found:
-                raise InputError(
-                    f"{found[name]} and {origin} both make an image named {name}",
-                    hint=f"set another IMG_SUFFIX in {found[name]}/EXPORT_IMAGE, or remove that file",
-                )
-            found[name] = origin
-
-    def image_id(self, export: Export) -> str:
-        """The hash of everything an image is made of."""
-        engine = Path(__file__).parent
-        return digest_of(
-            [
-                export.seal.id,
-                asdict_layout(self.layout(export)),
-                self.epoch,
-                self.tools.id,
-                digest_paths((name, engine / name) for name in IMAGE_ENGINE),
-            ]
-        )[:16]
-
-    def assemble(self, export: Export) -> BuiltImage:
-        """The uncompressed image of a root file system, from the cache when it is there already."""
-        name = self.export_name(export)
-        image_id = self.image_id(export)
-        directory = self.cache.images / name
-        path = directory / f"{image_id}.img"
-        record = directory / f"{image_id}.json"
-        sealed = self.store.get(export.seal.id)
-        assert sealed is not None
-        layers = tuple(self.store.chain(sealed.id))
-        if not (path.exists() and record.exists()):
-            if directory.exists():
-                remove_tree(directory)
-            directory.mkdir(parents=True)
-            with (
-                step(f"Putting {name}.img together"),
-                _out_of_space(self.cache.path),
-                self.sealed_root(sealed.id) as rootfs,
-            ):
-                facts = assemble(rootfs, path, layout=self.layout(export), epoch=self.epoch, tools=self.tools)
-            write_whole(record, json.dumps(_facts(facts), indent=1))
-        return BuiltImage(image_id, name, path, json.loads(record.read_text()), sealed, layers)
-
-    @contextmanager
-    def sealed_root(self, layer_id: str) -> Iterator[Path]:
-        """The root file system of a finished layer, mounted read-only."""
-        rootfs = self.cache.work / self.profile.name / "export" / "rootfs"
-        mount_overlay(self.store.path, self.store.lower_trees(layer_id), rootfs, None, None)
-        try:
-            yield rootfs
-        finally:
-            namespace.unmount(rootfs)
+    @cached_property
+    def exporter(self) -> Exporter:
+        """Puts this build's images together."""
+        return Exporter(self.profile, self.cache, self.variables(), self.epoch)
 
     def postrun(self) -> None:
         """Run pi-gen's postrun.sh, which stands beside its build.sh."""
@@ -465,36 +382,7 @@ class Builder:
                 self.executor().postrun(script)
 
 
-def asdict_layout(layout: Layout) -> dict[str, str]:
-    """A layout as text, to be hashed."""
-    return {name: str(value) for name, value in asdict(layout).items()}
-
-
-def _facts(facts: ImageFacts) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(facts), default=str))  # type: ignore[no-any-return]
-
-
 def _age(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} days"
-
-
-@contextmanager
-def _out_of_space(place: Path) -> Iterator[None]:
-    """Say plainly that the disk is full, when that is why something failed."""
-    try:
-        yield
-    except (OSError, BuildError) as error:
-        with contextlib.suppress(OSError):
-            status = os.statvfs(place)
-            free = status.f_bavail * status.f_frsize
-            told = "No space left on device" in str(error) or "ENOSPC" in str(error)
-            if told or free < 4 * 1024 * 1024:
-                text = error.message if isinstance(error, BuildError) else str(error)
-                raise BuildError(
-                    f"the disk is full: {free // 2**20} MiB are left in {place}\n{text}",
-                    hint="a build needs about 6 GB; 'build.py clean' shows and frees what the cache holds, "
-                    "--cache names another place",
-                ) from error
-        raise

@@ -13,10 +13,10 @@ from . import namespace
 from .layers import LayerStore, remove_tree
 from .overlay import mount_overlay
 from .packagelists import PackageLists
-from .process import run, run_on_terminal
+from .process import Patience, run, run_on_terminal
 from .progress import note
 from .standin import Standing, Standins, installed_versions
-from .tools import Tools
+from .tools import LOADER, Tools
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -25,6 +25,12 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 HIDDEN_LIBRARIES = "run/mojomail/lib"
 """Where this machine's libraries are while an initramfs is made; programs of the root pass over them."""
+
+APT_CACHE = "run/mojomail/apt"
+"""Where the root's apt keeps what it makes of the indexes (see APT_SETTINGS)."""
+
+PATIENCE = 3600
+"""Seconds without a line after which a program of a package hangs. Emulated on a slow machine, one is silent long."""
 
 
 class Contaminated(Exception):
@@ -137,11 +143,18 @@ class Workspace:
         finally:
             namespace.unmount(self.rootfs)
 
-    def run(self, *argv: str, stdin: bytes | Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    def run(
+        self,
+        *argv: str,
+        stdin: bytes | Path | None = None,
+        env: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+    ) -> str:
         """Run a program of the root file system in it, to be used inside `ready()`."""
         environment = chroot_environment(self.environment) | dict(env or {})
         # The host's PATH finds chroot(8) itself; the program inside is found by the PATH that env(1) sets.
-        return run("chroot", self.rootfs, "/usr/bin/env", "-i", *_assignments(environment), *argv, stdin=stdin)
+        words: tuple[str | Path, ...] = ("chroot", self.rootfs, "/usr/bin/env", "-i", *_assignments(environment), *argv)
+        return run(*words, stdin=stdin, patience=patience)
 
     def interactive(self, argv: list[str]) -> int:
         """Run a program of the root file system on the caller's terminal; returns its exit code."""
@@ -162,7 +175,8 @@ class Workspace:
             calls = ["-u -k all"]
         with self.ready(Standing.INITRAMFS):
             for call in calls:
-                self.run("/usr/sbin/update-initramfs", *call.split(), env={"LD_LIBRARY_PATH": f"/{HIDDEN_LIBRARIES}"})
+                libraries = {"LD_LIBRARY_PATH": f"/{HIDDEN_LIBRARIES}"}
+                self.run("/usr/sbin/update-initramfs", *call.split(), env=libraries, patience=Patience(PATIENCE))
 
 
 def _mounted(stack: ExitStack, source: str, target: Path, kind: str = "", flags: int = 0, options: str = "") -> None:
@@ -206,25 +220,25 @@ def mount_packages(stack: ExitStack, rootfs: Path, places: Places) -> None:
         _mounted(stack, str(places.debs), rootfs / "var/cache/apt/archives", "", namespace.MS_BIND)
         lists = stack.enter_context(places.lists.of(rootfs))
         _mounted(stack, str(lists), rootfs / "var/lib/apt/lists", "", namespace.MS_BIND)
+        _mounted(stack, str(places.lists.made), rootfs / APT_CACHE, "", namespace.MS_BIND)
 
 
 def mount_tools(stack: ExitStack, rootfs: Path, tools: Tools, standing: Standing) -> None:
     """Give this machine's programs their libraries, read-only.
 
-    They lie where the programs look for them, at places that the stand-in layer holds ready; but where the hooks
+    They lie where the programs look for them, at a place that the stand-in layer holds ready; but where the hooks
     of an initramfs, which take every /usr/lib/*/NAME, do not see them while one is made.
     """
     if tools.architecture == "arm64":
         return
-    places = {f"usr/lib/{tools.triplet}": f"usr/lib/{tools.triplet}", "usr/lib64": "usr/lib64"}
-    if standing is Standing.INITRAMFS:
-        places = {f"usr/lib/{tools.triplet}": HIDDEN_LIBRARIES}
-    for source, name in places.items():
-        _mounted(stack, str(tools.path / source), rootfs / name, "", namespace.MS_BIND)
-        flags = namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY
-        namespace.mount("", rootfs / name, "", flags)
+    libraries = rootfs / (HIDDEN_LIBRARIES if standing is Standing.INITRAMFS else f"usr/lib/{tools.triplet}")
+    loader = rootfs / LOADER.lstrip("/")
+    loader.touch()
+    for source, target in ((tools.path / "usr/lib" / tools.triplet, libraries), (tools.loader.resolve(), loader)):
+        _mounted(stack, str(source), target, "", namespace.MS_BIND)
+        namespace.mount("", target, "", namespace.MS_BIND | namespace.MS_REMOUNT | namespace.MS_RDONLY)
     # What of Perl is not in the root must not be found by the Perl that stands in for the root's either.
-    modules = rootfs / places[f"usr/lib/{tools.triplet}"] / "perl"
+    modules = libraries / "perl"
     installed = installed_versions(rootfs / "var/lib/dpkg/status")
     if modules.is_dir() and not any(name.startswith("libperl5") for name in installed):
         _mounted(stack, "nothing", modules, "tmpfs", namespace.MS_RDONLY, "mode=755,size=4k")

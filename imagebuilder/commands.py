@@ -137,16 +137,16 @@ def _build(profile: Profile, cache: Cache, options: Options, deploy: Path, *, ra
         builder.refresh()
         builder.check()
         planned = builder.plan()
-        builder.check_exports(planned)
+        builder.exporter.check(planned)
         cached = {layer.id for layer in planned.layers() if builder.store.get(layer.id)}
         builder.build_layers(planned)
         for export in planned.exports:
-            name = builder.export_name(export)
-            release = release_id(profile, builder.image_id(export), deploy)
+            name = builder.exporter.name(export)
+            release = release_id(profile, builder.exporter.image_id(export, builder.tools), deploy)
             if not raw and up_to_date(cache, name, release):
                 note(f"{deploy / name}.img.xz is up to date")
                 continue
-            image = builder.assemble(export)
+            image = builder.exporter.assemble(export, builder.tools)
             if raw:
                 put_raw(image, deploy)
                 continue

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import namespace
-from .chroot import Contaminated, Places, Workspace, kill_leftovers
+from .chroot import PATIENCE, Contaminated, Places, Workspace, kill_leftovers
 from .errors import BuildError, CommandFailed
+from .indexes import APT_PATIENCE
 from .layers import LayerStore, remove_tree
-from .process import clean_environment, run
+from .process import Patience, clean_environment, run
 from .progress import note, step
 from .stages import Stage, Step, StepKind, SubStage, read_packages
 from .standin import Standing, Standins
@@ -188,42 +189,53 @@ class Executor:
         if not packages:
             return
         # Said either way: the root's own apt may be set to something else for its later life on the node.
-        options = ["-y", "-qq", "--install-recommends" if recommends else "--no-install-recommends"]
+        options = ["-y", "--install-recommends" if recommends else "--no-install-recommends"]
+        places = ("var/lib/apt/lists/partial", "var/cache/apt/archives/partial")
+        fetched = tuple(workspace.rootfs / place for place in places)
+
+        def apt(*words: str) -> str:
+            return workspace.run("apt-get", *words, patience=Patience(APT_PATIENCE, fetched))
+
+        def dpkg(*words: str) -> None:
+            workspace.run("dpkg", *DPKG_OPTIONS, *words, patience=Patience(PATIENCE))
+
         with workspace.ready(Standing.PACKAGES):
             if self.update_first:
-                workspace.run("apt-get", "-qq", "update")
+                apt("-q", "update")
                 self.update_first = False
             try:
-                text = workspace.run("apt-get", *options, "--simulate", "install", *packages)
+                text = apt("-qq", *options, "--simulate", "install", *packages)
             except CommandFailed as failed:
                 raise explain_packages(failed, origin) from None
             plan = read_apt_plan(text)
             if plan is not None and plan.rounds:
                 with step("download"):
-                    workspace.run("apt-get", *options, "--download-only", "install", *packages)
+                    # Not -qq: it tells how much is to be fetched, also when there is no room for it.
+                    apt("-q", *options, "--download-only", "install", *packages)
         if plan is None:
             # Something is to be removed: apt knows best in which order.
             with workspace.ready(Standing.PACKAGES):
-                workspace.run("apt-get", *options, "install", *packages)
+                patience = Patience(PATIENCE, fetched)
+                workspace.run("apt-get", "-q", *options, "install", *packages, patience=patience)
             return
         for number, one in enumerate(plan.rounds, 1):
             if one.debs:
                 with step(f"unpack {len(one.debs)} packages"), workspace.ready(Standing.PACKAGES):
                     archives = [f"/var/cache/apt/archives/{name}" for name in one.debs]
-                    workspace.run("dpkg", *DPKG_OPTIONS, "--unpack", "--auto-deconfigure", "--no-triggers", *archives)
+                    dpkg("--unpack", "--auto-deconfigure", "--no-triggers", *archives)
                 workspace.fresh_tree()
             with step(f"configure {len(one.configured)} packages"), workspace.ready(Standing.PACKAGES):
                 if number < len(plan.rounds):
-                    workspace.run("dpkg", *DPKG_OPTIONS, "--configure", "--no-triggers", *one.configured)
+                    dpkg("--configure", "--no-triggers", *one.configured)
                 else:
-                    workspace.run("dpkg", *DPKG_OPTIONS, "--configure", "--pending")
+                    dpkg("--configure", "--pending")
         with workspace.ready(Standing.PACKAGES):
             named = {name.partition("=")[0].partition("/")[0].partition(":")[0].rstrip("+") for name in packages}
             automatic = sorted(plan.new - named)
             if automatic:
                 workspace.run("apt-mark", "auto", *automatic)
             # Marks what is there already as asked for, and fails when anything is not as apt planned it.
-            workspace.run("apt-get", *options, "install", *packages)
+            apt("-qq", *options, "install", *packages)
 
     def _patch(self, workspace: Workspace, place: StagePlace, substage: SubStage, patches: Path) -> None:
         """Apply a quilt series in the stage's work directory, as pi-gen does (paths begin with rootfs/)."""

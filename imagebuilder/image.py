@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from .durable import sync_path
 from .errors import BuildError, CommandFailed
 from .process import clean_environment, run
 from .progress import detail
@@ -155,7 +156,7 @@ def assemble(rootfs: Path, output: Path, *, layout: Layout, epoch: int, tools: T
             os.fsync(file.fileno())
             allocated = os.fstat(file.fileno()).st_blocks * 512
         image.replace(output)
-        _sync_directory(output.parent)
+        sync_path(output.parent)
     return ImageFacts(
         path=output,
         size=root_start + root_size,
@@ -379,14 +380,6 @@ def _full_disk_explained(directory: Path, need: int) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise full(error) from error
         raise
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _round_up(value: int, multiple: int) -> int:

@@ -19,9 +19,11 @@ from pathlib import Path
 
 from . import namespace
 from .cache import Cache
+from .diskspace import MIB, require
+from .durable import write_whole
 from .errors import BuildError, CommandFailed, InputError
-from .layers import digest_of, digest_paths, write_whole
-from .process import clean_environment, run
+from .layers import digest_of, digest_paths, tree_size
+from .process import Patience, clean_environment, run
 
 KEYRINGS = Path("/usr/share/keyrings")
 DEBIAN_KEYRING = KEYRINGS / "debian-archive-keyring.gpg"
@@ -29,6 +31,13 @@ RASPIOS_KEYRING = KEYRINGS / "raspberrypi-archive-keyring.gpg"
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """The build machine's architecture: uname(2) name to Debian name."""
+
+FIRST_FETCH = 200 * MIB
+"""Bytes that the indexes of a Debian release take for two architectures, with what apt makes of them."""
+
+APT_PATIENCE = 600
+"""Seconds without a line and without a byte after which apt hangs. It gives up on a silent mirror before that, but
+waits for ever for a method of its own that could not write."""
 
 
 def host_architecture() -> str:
@@ -203,6 +212,9 @@ class Indexes:
         Returns whether anything changed. What was there before stays when the sources cannot be reached.
         """
         before = self.digest if self.present else ""
+        self.path.mkdir(parents=True, exist_ok=True)
+        # apt fetches all that changed before it drops anything.
+        require(self.path, tree_size(self.lists) if self.present else FIRST_FETCH, "the package indexes")
         for directory in ("state", "lists/partial", "cache"):
             (self.path / directory).mkdir(parents=True, exist_ok=True)
         (self.path / "status").touch()
@@ -214,6 +226,7 @@ class Indexes:
             "pkgCacheFile::Generate=false",
             "update",
             env=self.environment(),
+            patience=Patience(APT_PATIENCE, (self.lists / "partial",)),
         )
         (self.path / "fetched").touch()
         self.__dict__.pop("digest", None)

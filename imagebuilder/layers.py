@@ -7,7 +7,6 @@ directory, so a layer that is there is whole.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-_libc = ctypes.CDLL(None, use_errno=True)
+from .durable import sync_filesystem
 
 STATE = "state.json"
 """In a layer that is being made: its name and the layer below, for `build.py shell`."""
@@ -203,16 +202,6 @@ def tree_size(path: Path) -> int:
     return total
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that, whatever happens meanwhile, it is there as before or with the whole new text."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def remove_tree(path: Path) -> None:
     """Remove a file, or a directory and everything in it, whatever its modes (overlayfs work directories are 000)."""
     if path.is_symlink() or path.is_file():
@@ -226,14 +215,3 @@ def remove_tree(path: Path) -> None:
             if not inner.is_symlink():
                 inner.chmod(0o700)
     shutil.rmtree(path)
-
-
-def sync_filesystem(path: Path) -> None:
-    """Flush the file system that `path` lies on, so that a rename after it survives a power cut. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if _libc.syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(descriptor)

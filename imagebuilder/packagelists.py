@@ -27,6 +27,13 @@ class PackageLists:
         self.path = place / state
         self.indexes = indexes
 
+    @property
+    def made(self) -> Path:
+        """Where apt keeps what it makes of the lists, which takes it long. It sees itself when that is out of date."""
+        path = self.path / "made"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
     @contextmanager
     def of(self, rootfs: Path) -> Iterator[Path]:
         """The directory for the root at `rootfs`; what is fetched into it belongs to the sources it has in the end."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .bootstrap import DPKG_RULES
+from .durable import write_whole
 from .errors import InputError
-from .layers import Inputs, Layer, LayerStore, digest_of, digest_paths, write_whole
+from .layers import Inputs, Layer, LayerStore, digest_of, digest_paths
 from .profile import Profile
 from .stages import Stage, SubStage, read_stage
 
 ENGINE = (
     *("chroot.py", "execute.py", "standin.py", "overlay.py", "stagemounts.py", "tools.py", "archives.py"),
     *("stages.py", "process.py", "scriptvariables.py", "packagelists.py"),
-    "packagelists.py",
     "shell/functions.bash",
 )
 """The engine's files whose change makes every layer anew."""

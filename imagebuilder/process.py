@@ -1,7 +1,7 @@
 """The one way out to other programs: `run()`, on top of `sh`.
 
 Every command is logged with its output. On failure the error carries the command, its exit code, the
-last lines it printed and the path of the full log.
+last lines it printed and the path of the full log. A command that is given a `Patience` cannot hang for ever.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import os
 import re
 import shlex
 import shutil
+import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +27,23 @@ from .errors import BuildError, CommandFailed
 
 TAIL_LINES = 25
 """How many of its last lines a failed command shows."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a command counts as hanging: it printed nothing for `seconds`, and no file in `places` grew meanwhile."""
+
+    seconds: float
+    places: tuple[Path, ...] = ()
+
+    def sizes(self) -> dict[Path, int]:
+        """The sizes in bytes of the files that lie in `places`."""
+        found = {}
+        for path in (path for place in self.places for path in place.glob("*")):
+            with suppress(OSError):
+                found[path] = path.stat().st_size
+        return found
+
 
 _log_path: ContextVar[Path | None] = ContextVar("log_path", default=None)
 _last_log: Path | None = None
@@ -76,6 +96,7 @@ def run(
     ok: tuple[int, ...] = (0,),
     on_line: Callable[[str], None] | None = None,
     quiet: bool = False,
+    patience: Patience | None = None,
 ) -> str:
     """Run a command to its end and return its standard output as text.
 
@@ -86,9 +107,10 @@ def run(
     ok        exit codes that do not raise
     on_line   called with each line of output, without its line end, as it comes
     quiet     do not put the output into the log (for large listings)
+    patience  when to end the command because it hangs; never when None
 
-    Raises CommandFailed (BuildError) on another exit code, BuildError when the program is not there or cannot
-    be started, and what `on_line` or writing the log raised, once the command has ended.
+    Raises CommandFailed (BuildError) on another exit code or a hanging command, BuildError when the program is
+    not there or cannot be started, and what `on_line` or writing the log raised, once the command has ended.
     """
     words = tuple(os.fspath(word) for word in argv)
     environment = dict(env) if env is not None else clean_environment()
@@ -100,12 +122,14 @@ def run(
     log: IO[bytes] | None = log_path.open("ab", buffering=0) if log_path else None
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     kept: list[str] = []
-    started = time.monotonic()
+    started = heard = time.monotonic()
 
     # These run in threads of sh's, which stop reading when one raises: what goes wrong is told afterwards.
     trouble: list[Exception] = []
 
     def take(line: str) -> None:
+        nonlocal heard
+        heard = time.monotonic()
         bare = line.rstrip("\n")
         tail.append(bare)
         try:
@@ -119,6 +143,20 @@ def run(
     def take_out(line: str) -> None:
         kept.append(line)
         take(line)
+
+    ended = threading.Event()
+    hung = threading.Event()
+
+    def watch(process: int, patience: Patience) -> None:
+        sizes, grew = patience.sizes(), started
+        while not ended.wait(min(5, patience.seconds / 4)):
+            now = patience.sizes()
+            if now != sizes:
+                sizes, grew = now, time.monotonic()
+            if time.monotonic() - max(heard, grew) > patience.seconds:
+                hung.set()
+                kill_family(process)
+                return
 
     source: IO[bytes] | None = None
     sink: IO[bytes] | None = None
@@ -145,7 +183,12 @@ def run(
                 _decode_errors="surrogateescape",
                 _return_cmd=True,
                 _new_session=False,
+                _bg=True,
+                _bg_exc=False,
             )
+            if patience is not None:
+                threading.Thread(target=watch, args=(running.pid, patience), daemon=True, name="patience").start()
+            running.wait()
             code = running.exit_code or 0
         except sh.ErrorReturnCode as error:
             code = error.exit_code
@@ -155,9 +198,12 @@ def run(
         if log is not None and not trouble:
             log.write(f"= {time.monotonic() - started:.1f} s\n".encode())
     finally:
+        ended.set()
         for handle in (source, sink, log):
             if handle is not None:
                 handle.close()
+    if hung.is_set() and patience is not None:
+        tail.append(f"(it said and fetched nothing for {patience.seconds / 60:g} min, and was ended)")
     if code not in ok:
         read = stdin if isinstance(stdin, Path) else None
         failed = CommandFailed(words, code, tuple(tail), log_path, cwd=cwd, stdin=read)
@@ -174,3 +220,25 @@ def run_on_terminal(*argv: str) -> int:
     except sh.ErrorReturnCode as error:
         return int(error.exit_code)
     return 0
+
+
+def kill_family(process: int) -> None:
+    """End a process and all that descend from it, so that none holds its output open."""
+    family = [process, *descendants(process)]
+    for one in family:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+
+
+def descendants(process: int) -> Iterable[int]:
+    """The processes that a process started, and those that they did (proc_pid_stat(5): the fourth field)."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                children.setdefault(int(parent), []).append(int(entry.name))
+    waiting = [process]
+    while waiting:
+        waiting += (found := children.get(waiting.pop(), []))
+        yield from found

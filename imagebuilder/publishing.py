@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .builder import Builder, BuiltImage
+from .builder import Builder
 from .cache import Cache
+from .exports import BuiltImage
 from .layers import Layer, digest_of, digest_paths
 from .profile import Profile
 from .progress import Progress, step
@@ -90,7 +91,7 @@ def publish(
         "Root UUID": image.facts["root"]["identity"],
         "Disk id": image.facts["disk_id"],
     }
-    with builder.sealed_root(image.seal.id) as rootfs:
+    with builder.exporter.sealed_root(image.seal.id) as rootfs:
         status = rootfs / "var/lib/dpkg/status"
         packages = parse_status(status)
 
@@ -127,6 +128,7 @@ def publish(
                 sign_key=profile.publish.sign_key or None,
                 xz=builder.tools.command("xz"),
                 xz_level=profile.image.compression_level,
+                packed=image.path.with_suffix(f".{profile.image.compression_level}.img.xz"),
             )
             _part(image.path, deploy / f"{image.name}.img")
 

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from . import bmap, imager, report, spdx
 from .device import format_size
+from .durable import sync_path
 from .errors import BuildError, InputError
 from .process import find_program, run
 from .progress import detail, note, step
@@ -102,6 +104,7 @@ def write_release(
     xz: Sequence[str] = ("xz",),
     xz_level: int = XZ_LEVEL,
     threads: int | None = None,
+    packed: Path | None = None,
 ) -> list[Path]:
     """Write every file of a release into `deploy` and return their paths, SHA256SUMS last.
 
@@ -110,6 +113,7 @@ def write_release(
     make_report  called when all else is written, with the files' sizes in bytes by name
     sign_key     a key for gpg to sign SHA256SUMS with; see `check_signing`
     xz           the command to pack with; the archive does not depend on the number of `threads`
+    packed       the image as this very command packs it, if the file is there; it is kept there otherwise
 
     All but the report and SHA256SUMS is the same for the same inputs (the manifest of an image without
     `download_url` names the folder `deploy`). Raises InputError or BuildError, and the files of an older
@@ -130,7 +134,13 @@ def write_release(
             sums[".img"] = _sha256(image)
             _write(partial[".img.bmap"], bmap.render(bmap.create(image)))
         with step("Packing the image"):
-            _pack(image, partial[".img.xz"], [*xz, f"-{xz_level}"], threads)
+            if packed is not None and packed.exists():
+                shutil.copyfile(packed, partial[".img.xz"])
+                sync_path(partial[".img.xz"])
+            else:
+                _pack(image, partial[".img.xz"], [*xz, f"-{xz_level}"], threads)
+                if packed is not None:
+                    _keep(partial[".img.xz"], packed)
             sums[".img.xz"] = _sha256(partial[".img.xz"])
         with step("Listing packages and licences"):
             texts = _texts(name, info, image, partial[".img.xz"], sums, deploy)
@@ -149,7 +159,7 @@ def write_release(
         if sign_key is not None:
             signature = deploy / f"{SIGNATURE}{PARTIAL}"
             run("gpg", "--batch", "--yes", "--local-user", sign_key, "--output", signature, "--detach-sign", new)
-            _sync(signature)
+            sync_path(signature)
 
         in_place = _same(final[".img"], image)
         if not in_place:
@@ -163,7 +173,7 @@ def write_release(
         if sign_key is not None:
             (deploy / f"{SIGNATURE}{PARTIAL}").replace(deploy / SIGNATURE)
         new.replace(deploy / SUMS)
-        _sync(deploy)
+        sync_path(deploy)
         if not in_place:
             image.unlink()
     signed = [deploy / SIGNATURE] if sign_key is not None else []
@@ -196,7 +206,7 @@ def write_raw(image: Path, *, deploy: Path, name: str) -> Path:
             partial.replace(target)
         if _same(target, image):
             image.chmod(image.stat().st_mode & 0o777 & ~0o222)
-        _sync(deploy)
+        sync_path(deploy)
     return target
 
 
@@ -270,7 +280,15 @@ def _pack(image: Path, packed: Path, xz: Sequence[str], threads: int | None) -> 
         image,
         stdout=packed,
     )
-    _sync(packed)
+    sync_path(packed)
+
+
+def _keep(file: Path, to: Path) -> None:
+    """Copy a finished file, so that nobody who changes one of the two changes the other."""
+    partial = to.with_name(f"{to.name}{PARTIAL}")
+    shutil.copyfile(file, partial)
+    sync_path(partial)
+    partial.replace(to)
 
 
 def _check_name(name: str) -> None:
@@ -349,7 +367,7 @@ def _bring(image: Path, to: Path) -> None:
                 else:
                     target.write(chunk)
             target.truncate(image.stat().st_size)
-    _sync(to)
+    sync_path(to)
 
 
 def _write(path: Path, text: str) -> None:
@@ -357,14 +375,6 @@ def _write(path: Path, text: str) -> None:
         handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _remove(paths: Sequence[Path]) -> None:

@@ -81,8 +81,9 @@ Acquire::Languages "none";
 Acquire::http::Timeout "30";
 Acquire::https::Timeout "30";
 DPkg::Options { "--force-unsafe-io"; "--force-confdef"; "--force-confold"; };
+// What apt makes of the indexes is kept for the next run; what it makes of the packages that are installed is not.
 Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";
+Dir::Cache::srcpkgcache "/run/mojomail/apt/srcpkgcache.bin";
 DPkg::Use-Pty "false";
 """
 
@@ -109,13 +110,8 @@ class Standins:
         if resolv_conf is not None and not (root / "etc/resolv.conf").is_symlink():
             self._write(where, "etc/resolv.conf", resolv_conf, 0o644)
         if self.tools is not None and self.tools.architecture != "arm64":
-            (where / "usr/lib64").mkdir(parents=True)
-            if standing is Standing.INITRAMFS:
-                # A file: in the tools tree it is a link into the directory that must not be seen.
-                (where / "usr/lib64" / self.tools.loader.name).hardlink_to(self.tools.loader.resolve())
-            else:
+            if standing is not Standing.INITRAMFS:
                 (where / "usr/lib" / self.tools.triplet).mkdir(parents=True)
-            (where / "lib64").symlink_to("usr/lib64")
             if standing is not Standing.NOTHING:
                 self._link_programs(root, where, standing)
         _copy_directories(root, where)

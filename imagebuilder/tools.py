@@ -15,9 +15,10 @@ from pathlib import Path
 
 from .archives import Deb, download, resolve, unpack
 from .cache import Cache
+from .durable import sync_filesystem
 from .errors import BuildError
 from .indexes import Indexes, host_architecture
-from .layers import digest_of, remove_tree, sync_filesystem
+from .layers import digest_of, remove_tree
 from .process import run
 from .progress import step
 
@@ -33,8 +34,11 @@ PACKAGES = (
 
 PROGRAM_DIRECTORIES = ("usr/bin", "usr/sbin", "usr/lib/apt/methods", "usr/lib/apt/solvers")
 
-RECIPE = 1
+RECIPE = 2
 """Raised when a tools tree of the same packages would come out otherwise."""
+
+LOADER = "/run/mojomail/ld"
+"""Where programs of the tree look for their dynamic linker in a root file system: its own /lib64 stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,8 @@ def make_tools(cache: Cache, indexes: Indexes) -> Tools:
         programs = _programs(cache, debs, tree)
         if architecture == "amd64":
             _retarget(tree)
+            for program in programs:
+                _move_loader(tree / program.path)
         data = {
             "architecture": architecture,
             "programs": [[p.path, p.package, p.version] for p in programs],
@@ -186,3 +192,17 @@ def _retarget(tree: Path) -> None:
                 hint="build with --no-native, and report this with the output of 'dpkg --version'",
             )
         path.write_bytes(content.replace(_CONSTANT["amd64"], _CONSTANT["arm64"]))
+
+
+_USUAL_LOADER = b"/lib64/ld-linux-x86-64.so.2\0"
+
+
+def _move_loader(program: Path) -> None:
+    """Make a program ask the kernel for the dynamic linker at LOADER; those that are linked statically name none.
+
+    The name stands in the file's first page (elf(5): PT_INTERP), and may be shorter than the room there is.
+    """
+    content = program.read_bytes()
+    if _USUAL_LOADER in content[:4096]:
+        new = LOADER.encode().ljust(len(_USUAL_LOADER), b"\0")
+        program.write_bytes(content.replace(_USUAL_LOADER, new, 1))

@@ -22,7 +22,7 @@ def main() -> int:
     profile = load_profile(resolve_profile(sys.argv[1], ROOT), root=ROOT)
     builder = Builder(profile, default_cache(), Options(frozen=True))
     export = builder.plan().exports[-1]
-    with builder.sealed_root(export.seal.id) as root:
+    with builder.exporter.sealed_root(export.seal.id) as root:
         print(json.dumps(walk(root)))
     return 0
 

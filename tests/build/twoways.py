@@ -1,4 +1,4 @@
-"""Makes layers of a built profile anew, with stand-ins and without, and prints both trees as JSON.
+"""Makes layers of a built profile without stand-ins too, and prints both trees of each as JSON.
 
 `twoways.py PROFILE LAYER...` prints {layer: [tree with stand-ins, tree without]}.
 """
@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from imagebuilder.builder import Builder, Options, prepare_namespace
 from imagebuilder.cache import default_cache
 from imagebuilder.cli import ROOT, guarded
 from imagebuilder.execute import StagePlace
-from imagebuilder.layers import remove_tree
+from imagebuilder.layers import Inputs
 from imagebuilder.overlay import mount_overlay
 from imagebuilder.plan import PlannedLayer
 from imagebuilder.process import logging_to
@@ -28,43 +29,45 @@ from tests.build.listtree import walk
 
 
 def main() -> int:
-    """Build each layer twice over the same layers below."""
+    """Find or make each layer in both ways."""
     prepare_namespace()
     cache = default_cache()
     profile = load_profile(Path(sys.argv[1]), root=ROOT)
     with cache.locked(), logging_to(cache.logs / "two-ways.log"):
         builder = Builder(profile, cache, Options(frozen=True))
         layers = {layer.inputs.name: layer for layer in builder.plan().layers()}
-        print(
-            json.dumps(
-                {name: [tree(builder, layers[name], native) for native in (True, False)] for name in sys.argv[2:]}
-            )
-        )
+        trees = {name: [tree(builder, id) for id in both_ways(builder, layers[name])] for name in sys.argv[2:]}
+        print(json.dumps(trees))
     return 0
 
 
-def tree(builder: Builder, layer: PlannedLayer, native: bool) -> dict[str, str]:
-    """Every path of the root with the layer made in this way on top."""
-    made = builder.store.get(layer.id)
-    assert made is not None and layer.stage is not None and layer.substage is not None
-    lower = builder.store.lower_trees(made.base)
-    partial = builder.store.path / "two-ways.partial"
-    work = builder.cache.work / "two-ways"
-    remove_tree(partial)
-    partial.mkdir()
-    executor = builder.executor()
-    executor.standins = lambda: Standins(builder.tools if native else None)
-    place = StagePlace(layer.stage, work, None, None, ())
-    executor.substage(place, layer.substage, lower, partial)
-    trees = sorted(partial.glob("tree.*"), key=lambda path: -int(path.name[5:]))
-    mount_overlay(
-        builder.store.path, [f"{partial.name}/{path.name}" for path in trees] + lower, work / "rootfs", None, None
-    )
+def both_ways(builder: Builder, planned: PlannedLayer) -> tuple[str, str]:
+    """The ids of the layer as it was built, and of one that was emulated over the same layers below.
+
+    That takes minutes, so it is kept as any layer is: under the hash of everything that made it.
+    """
+    made = builder.store.get(planned.id)
+    assert made is not None and planned.stage is not None and planned.substage is not None
+    parts = {**planned.inputs.parts, "stand-ins": "not used", "below": str(made.base)}
+    inputs = Inputs(f"{planned.inputs.name} emulated", parts)
+    if builder.store.get(inputs.id) is None:
+        started = time.monotonic()
+        executor = builder.executor()
+        executor.standins = lambda: Standins(None)
+        place = StagePlace(planned.stage, builder.cache.work / "two-ways", None, None, ())
+        executor.substage(place, planned.substage, builder.store.lower_trees(made.base), builder.store.begin(inputs))
+        builder.store.finish(inputs, made.base, time.monotonic() - started)
+    return made.id, inputs.id
+
+
+def tree(builder: Builder, layer: str) -> dict[str, str]:
+    """Every path of the root with this layer on top."""
+    root = builder.cache.work / "two-ways" / "rootfs"
+    mount_overlay(builder.store.path, builder.store.lower_trees(layer), root, None, None)
     try:
-        return walk(work / "rootfs") | initramfs(work / "rootfs", builder)
+        return walk(root) | initramfs(root, builder)
     finally:
-        namespace.unmount(work / "rootfs")
-        remove_tree(partial)
+        namespace.unmount(root)
 
 
 def initramfs(root: Path, builder: Builder) -> dict[str, str]:
@@ -75,15 +78,9 @@ def initramfs(root: Path, builder: Builder) -> dict[str, str]:
         shutil.copyfile(path, copy)
         for part in unpacked_parts(copy, builder.tools):
             for name, entry in cpio_entries(part):
-                if name not in LOADER_PLACES:
-                    found[f"{path.relative_to(root)}:{name}"] = entry
+                found[f"{path.relative_to(root)}:{name}"] = entry
         found[str(path.relative_to(root))] = "compared by what it holds"
     return found
-
-
-LOADER_PLACES = ("lib64", "usr/lib64")
-"""An empty directory and the link to it, which mkinitramfs makes where the root has them: the loader of this
-machine's programs needs the place. Nothing is in it, and a Pi does not look there."""
 
 
 def cpio_entries(archive: bytes) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,6 @@ from imagebuilder.layers import (
     LayerStore,
     digest_paths,
     remove_tree,
-    sync_filesystem,
     tree_size,
 )
 
@@ -237,7 +236,3 @@ def test_tree_with_closed_directories_is_removed_and_what_links_lead_to_is_not(t
     assert (outside / "file").exists()
     assert outside.stat().st_mode & 0o777 != 0
     remove_tree(tmp_path / "never was")
-
-
-def test_flushing_a_file_system(tmp_path: Path) -> None:
-    sync_filesystem(tmp_path)

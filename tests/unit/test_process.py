@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from imagebuilder.errors import BuildError, CommandFailed, InputError, MojoError, format_command
-from imagebuilder.process import TAIL_LINES, clean_environment, current_log, find_program, logging_to, run
+from imagebuilder.process import (
+    TAIL_LINES,
+    Patience,
+    clean_environment,
+    current_log,
+    find_program,
+    logging_to,
+    run,
+)
 
 
 def test_standard_output_is_returned_and_standard_error_is_not() -> None:
@@ -205,3 +213,19 @@ def test_variables_do_not_hide_the_command() -> None:
 def test_errors_are_told_apart_by_exit_code_and_carry_a_hint() -> None:
     assert [kind.exit_code for kind in (MojoError, InputError, BuildError)] == [1, 2, 3]
     assert str(InputError("wrong", hint="do this")) == "wrong\n  hint: do this"
+
+
+def test_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    program = f"echo begun; sleep 1000 & echo $! > {tmp_path}/child; wait"
+    with pytest.raises(CommandFailed) as failed:
+        run("sh", "-c", program, patience=Patience(0.4))
+    assert "  | begun\n  | (it said and fetched nothing for " in failed.value.message
+    child = Path("/proc", (tmp_path / "child").read_text().strip(), "stat")
+    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.mark.parametrize("sign", ["echo more", "echo more >> files/growing"], ids=["talks", "fetches"])
+def test_command_that_is_slow_is_waited_for(sign: str, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    program = f"for i in 1 2 3 4 5 6; do sleep 0.2; {sign}; done"
+    run("sh", "-c", program, cwd=tmp_path, patience=Patience(0.8, (tmp_path / "files",)))

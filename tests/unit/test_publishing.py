@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from imagebuilder.builder import BuiltImage
 from imagebuilder.cache import Cache
+from imagebuilder.exports import BuiltImage
 from imagebuilder.layers import Layer
 from imagebuilder.publishing import _part, put_raw, remember, up_to_date
 from imagebuilder.release import SUFFIXES, format_sums

@@ -18,7 +18,7 @@ from imagebuilder.standin import (
     installed_versions,
     same_version,
 )
-from imagebuilder.tools import Program, Tools
+from imagebuilder.tools import LOADER, Program, Tools, _move_loader
 
 EM_AARCH64 = 183
 
@@ -253,11 +253,26 @@ def test_architecture_of_a_file(content: bytes, machine: int | None, tmp_path: P
     assert elf_machine(tmp_path / "file") == machine
 
 
-def test_libraries_lie_where_no_hook_of_an_initramfs_finds_them(tools: Tools, root: Path, tmp_path: Path) -> None:
+def test_nothing_of_this_machine_lies_where_hooks_of_an_initramfs_look(
+    tools: Tools, root: Path, tmp_path: Path
+) -> None:
     build(Standins(tools), root, tmp_path / "usual")
     assert (tmp_path / "usual/usr/lib/x86_64-linux-gnu").is_dir()
     layer = tmp_path / "layer"
     build(Standins(tools), root, layer, Standing.INITRAMFS)
-    assert not (layer / "usr/lib").exists()
-    loader = layer / "usr/lib64/ld-linux-x86-64.so.2"
-    assert loader.is_file() and not loader.is_symlink()
+    assert sorted(path.name for path in (layer / "usr").iterdir()) == ["bin", "sbin"]
+    assert not (layer / "lib64").exists()
+
+
+def test_programs_look_for_their_linker_where_a_root_file_system_has_nothing(tmp_path: Path) -> None:
+    usual = b"/lib64/ld-linux-x86-64.so.2\0"
+    program, static = tmp_path / "program", tmp_path / "static"
+    program.write_bytes(elf(EM_X86_64) + usual + b"more")
+    static.write_bytes(elf(EM_X86_64).ljust(5000) + usual)
+    for path in (program, static):
+        before = path.read_bytes()
+        _move_loader(path)
+        assert len(path.read_bytes()) == len(before)
+    assert elf(EM_X86_64) + LOADER.encode() + b"\0" in program.read_bytes()
+    assert program.read_bytes().endswith(b"\0more")
+    assert usual in static.read_bytes(), "a string of the program's own"
