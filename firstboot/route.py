@@ -1,0 +1,67 @@
+"""The way through the questions: which are asked, in which order, given the answers so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .answers import Answers
+from .steps import Plan, Step
+
+ProviderOf = Callable[[str], str]
+"""How the provider of an address wants to be asked: password, oauth2 or unknown."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One question at its place: `path` is where the answer goes."""
+
+    path: str
+    step: Step
+
+
+def _asked(step: Step, answers: Answers) -> bool:
+    return all(answers.get(path) in wanted for path, wanted in step.when.items())
+
+
+def _account(plan: Plan, answers: Answers, before: str, provider_of: ProviderOf) -> Iterator[Spot]:
+    address = answers.get(f"{before}.address")
+    for step in plan.account:
+        if step.id == "address" or (
+            address and ("provider" not in step.when or provider_of(address) in step.when["provider"])
+        ):
+            yield Spot(f"{before}.{step.id}", step)
+
+
+def _person(plan: Plan, answers: Answers, index: int, provider_of: ProviderOf) -> Iterator[Spot]:
+    before = f"people.{index}"
+    for step in plan.person:
+        yield Spot(f"{before}.{step.id}", step)
+        if not answers.get(f"{before}.name"):
+            return
+    number = 0
+    while True:
+        account = f"{before}.accounts.{number}"
+        yield from _account(plan, answers, account, provider_of)
+        if not answers.get(f"{account}.address") or answers.get(f"{account}.more") != "yes":
+            break
+        number += 1
+    for step in plan.next:
+        yield Spot(f"{before}.{step.id}", step)
+
+
+def people_route(plan: Plan, answers: Answers, provider_of: ProviderOf) -> Iterator[Spot]:
+    """The questions about people."""
+    index = 0
+    while True:
+        yield from _person(plan, answers, index, provider_of)
+        if not answers.get(f"people.{index}.name") or answers.get(f"people.{index}.more") != "yes":
+            return
+        index += 1
+
+
+def route(plan: Plan, answers: Answers, provider_of: ProviderOf, chapter: str = "") -> list[Spot]:
+    """All questions, or those of one chapter, in order; what follows from an open answer comes when it is given."""
+    spots = [Spot(step.id, step) for step in plan.once() if _asked(step, answers)]
+    spots += people_route(plan, answers, provider_of)
+    return [spot for spot in spots if not chapter or spot.step.chapter == chapter]

@@ -1,0 +1,320 @@
+"""The engine: which screen is shown, what an answer does. Each answer is on the card before the next screen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from .answers import Answers
+from .checks import Problem, Question, find_problem, tidy
+from .journal import Journal, State
+from .route import Spot, route
+from .screens import Screen
+from .steps import Plan, Step, plan
+from .suggestions import CLOCK_FORM, suggest, zone_of
+from .surroundings import Surroundings
+from .work import Finding, Progress
+
+READY, CHANGE, APPLY, TROUBLE, TEST, JOIN, DONE, PRESET = (
+    *("ready", "change", "apply", "trouble", "test", "join", "done", "preset"),
+)
+PHASES = (READY, CHANGE, APPLY, TROUBLE, TEST, JOIN, DONE, PRESET)
+
+
+class Wizard:
+    """One set-up, or one chapter of it again. Front ends share it: every method may be called from any thread."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        around: Surroundings,
+        *,
+        questions: Plan | None = None,
+        set_clock: Callable[[datetime], None] = lambda moment: None,
+        start: State | None = None,
+    ) -> None:
+        self.plan = questions or plan()
+        self.around = around
+        self._journal, self._set_clock = journal, set_clock
+        self._lock = threading.RLock()
+        self._listeners: list[Callable[[], None]] = []
+        self._suggested: dict[str, str] = {}
+        self._providers: dict[str, str] = {}
+        self.problem: Problem | None = None
+        self.rejected = ""
+        self.progress = Progress()
+        self.findings: Sequence[Finding] | None = None
+        self.faults: Sequence[str] = ()
+        self.fault_file = ""
+        self.state = start or journal.load()
+        if self.state.at not in PHASES and self.state.at not in {spot.path for spot in self.spots()}:
+            self.state = replace(self.state, at=self._first())
+        if self.state.at in (TROUBLE, TEST, CHANGE):
+            self.state = replace(self.state, at=READY if self.state.at == CHANGE else APPLY)
+
+    # --- What front ends see
+
+    @property
+    def answers(self) -> Answers:
+        """All answers so far."""
+        return self.state.answers
+
+    @property
+    def at(self) -> str:
+        """Where we are: the path of a question, or a phase."""
+        return self.state.at
+
+    @property
+    def language(self) -> str:
+        """The language of the screens."""
+        return self.answers.get("language") or "en"
+
+    def listen(self, call: Callable[[], None]) -> None:
+        """Have `call` called after each change, in whichever thread it happens."""
+        self._listeners.append(call)
+
+    def screen(self) -> Screen:
+        """What is to be shown now."""
+        from .pages import page
+
+        with self._lock:
+            return page(self)
+
+    def answer(self, at: str, value: str) -> bool:
+        """Answer the screen `at`. False when it is not the one shown, or the answer cannot be taken (see `problem`)."""
+        with self._lock:
+            if at != self.at:
+                return False
+            taken = self._answer_phase(value) if at in PHASES else self._answer_question(value)
+        self.changed()
+        return taken
+
+    def back(self, at: str) -> bool:
+        """Go back one screen, if `at` is the one shown and there is one before."""
+        with self._lock:
+            before = self.before() if at == self.at else None
+            if before is None:
+                return False
+            self.problem, self.rejected = None, ""
+            self._save(replace(self.state, at=before))
+        self.changed()
+        return True
+
+    # --- The way
+
+    def provider_of(self, address: str) -> str:
+        """How the provider of an address wants to be asked: password, oauth2 or unknown."""
+        if address not in self._providers:
+            known = self.around.provider(address, self.language)
+            self._providers[address] = known.secret if known else "unknown"
+        return self._providers[address]
+
+    def spots(self) -> list[Spot]:
+        """The questions, in order, given the answers so far."""
+        return route(self.plan, self.answers, self.provider_of, self.state.chapter)
+
+    def spot(self) -> Spot:
+        """The question that is shown."""
+        return next(spot for spot in self.spots() if spot.path == self.at)
+
+    def before(self) -> str | None:
+        """Where Back leads; None where it leads nowhere."""
+        paths = [spot.path for spot in self.spots()]
+        if self.at in (READY, CHANGE, TROUBLE):
+            return paths[-1] if self.at == READY else READY
+        if self.at not in paths or self.at == paths[0]:
+            return None
+        return paths[paths.index(self.at) - 1]
+
+    def value_of(self, spot: Spot) -> tuple[str, bool]:
+        """What stands on a question's screen at first, and whether the node made it up."""
+        given = self.answers.get(spot.path)
+        if given is not None:
+            return given, False
+        if spot.step.suggest:
+            if spot.path not in self._suggested:
+                self._suggested[spot.path] = suggest(spot.step.suggest, spot.path, self.answers, self.around)
+            return self._suggested[spot.path], True
+        return spot.step.default, False
+
+    def problem_with(self, spot: Spot, value: str) -> Problem | None:
+        """Why `value` cannot be the answer to a question; None when it can."""
+        step = spot.step
+        if step.kind == "choice" and "other" not in step.choices and value not in self.choices(step):
+            return Problem("choice")
+        asked = Question(value, spot.path, self.answers, self.around)
+        return find_problem(asked, optional=step.optional, checks=step.checks)
+
+    def choices(self, step: Step) -> Sequence[str]:
+        """The answers of a choice."""
+        from .texts import languages
+
+        sources: dict[str, Callable[[], Sequence[str]]] = {
+            "languages": languages,
+            "zones": self.around.zones,
+            "countries": lambda: tuple(self.around.countries()),
+        }
+        return step.choices or sources[step.source]()
+
+    def fill_in(self) -> list[tuple[str, Problem]]:
+        """Answer every open question as Enter would, and list what cannot be answered so."""
+        troubles: list[tuple[str, Problem]] = []
+        with self._lock:
+            answers = self.state.answers
+            while True:
+                self.state = replace(self.state, answers=answers)
+                seen = {path for path, _ in troubles}
+                spot = next((s for s in self.spots() if answers.get(s.path) is None and s.path not in seen), None)
+                if spot is None:
+                    return troubles
+                value, _ = self.value_of(spot)
+                problem = self.problem_with(spot, value)
+                if problem is not None:
+                    troubles.append((spot.path, problem))
+                else:
+                    answers = answers.with_answer(spot.path, value)
+
+    # --- What answers do
+
+    def _answer_question(self, value: str) -> bool:
+        spot = self.spot()
+        value = tidy(value, spot.step.kind, spot.step.checks)
+        self.problem = self.problem_with(spot, value)
+        self.rejected = "" if self.problem is None or spot.step.secret else value
+        if self.problem is not None:
+            return False
+        if spot.path == "clock_time":
+            moment = datetime.strptime(value, CLOCK_FORM).replace(tzinfo=ZoneInfo(zone_of(self.answers)))
+            self._set_clock(moment)
+        here = self.at
+        answers, here = self._with(here, value)
+        self._forget_suggestions(answers)
+        self.state = replace(self.state, answers=answers)
+        self._save(replace(self.state, at=self._after(here, spot.step.chapter)))
+        return True
+
+    def _with(self, path: str, value: str) -> tuple[Answers, str]:
+        """The answers with one more, and the question it was. An empty name or further address takes its list item."""
+        answers = self.answers.with_answer(path, value)
+        parts = path.split(".")
+        index = int(parts[-2]) if len(parts) > 2 and parts[-2].isdigit() else 0
+        if value or index == 0 or parts[-1] not in ("name", "address"):
+            return answers, path
+        items = ".".join(parts[:-2])
+        previous = f"{items}.{index - 1}.more"
+        answers = answers.without(f"{items}.{index}")
+        if answers.count(items) == index:
+            answers = answers.with_answer(previous, "no")
+        return answers, previous
+
+    def _forget_suggestions(self, answers: Answers) -> None:
+        """What was made up from earlier answers is made up anew; passwords stay, so that Back does not change them."""
+        if answers != self.answers:
+            names = ("password", "passphrase")
+            self._suggested = {p: v for p, v in self._suggested.items() if p.rpartition(".")[2] in names}
+
+    def _after(self, path: str, chapter: str) -> str:
+        spots = self.spots()
+        index = next(number for number, spot in enumerate(spots) if spot.path == path)
+        for spot in spots[index + 1 :]:
+            leaves = self.state.returning and spot.step.chapter != chapter
+            if leaves and self.answers.get(spot.path) is not None:
+                continue
+            if spot.path not in self.state.given:
+                return spot.path
+        return APPLY if self.state.chapter else READY
+
+    def _first(self) -> str:
+        return next((spot.path for spot in self.spots() if spot.path not in self.state.given), READY)
+
+    def _answer_phase(self, value: str) -> bool:
+        if self.at == READY and value in ("start", "change"):
+            where = APPLY if value == "start" else CHANGE
+            self._save(replace(self.state, at=where, returning=value == "change"))
+        elif self.at == CHANGE:
+            where = next((spot.path for spot in self.spots() if spot.step.chapter == value), "")
+            if not where:
+                return False
+            self._save(replace(self.state, at=where))
+        elif self.at == TROUBLE and value in ("again", "change"):
+            self._save(replace(self.state, at=APPLY if value == "again" else READY, unattended=False))
+        elif self.at == TEST and self.findings is not None:
+            return self._answer_test(value)
+        elif self.at == JOIN and value == "finish":
+            self.state = replace(self.state, at=DONE)
+        elif self.at == PRESET and value == "ask":
+            self._save(replace(self.state, at=self._first()))
+        else:
+            return False
+        return True
+
+    def _answer_test(self, value: str) -> bool:
+        if value == "onward":
+            self.finish()
+        elif value == "again":
+            self.findings = None
+        elif value in {spot.path for spot in self.spots()}:
+            self._save(replace(self.state, at=value, returning=True))
+        else:
+            return False
+        return True
+
+    # --- What the one who does the work says
+
+    def applied(self, trouble: str = "") -> None:
+        """The answers are in force now, or could not be: then `trouble` says why."""
+        with self._lock:
+            self.progress = replace(self.progress, trouble=trouble)
+            self.findings = None
+            self.state = replace(self.state, at=TROUBLE if trouble else TEST)
+        self.changed()
+
+    def tried(self, findings: Sequence[Finding]) -> None:
+        """Everything was tried out; unattended, that is all."""
+        with self._lock:
+            self.findings = tuple(findings)
+            if self.state.unattended:
+                self.finish()
+        self.changed()
+
+    def finish(self) -> None:
+        """The node is set up."""
+        with self._lock:
+            self.state = self._journal.finish(replace(self.state, at=JOIN))
+
+    def fresh(self) -> bool:
+        """Whether nothing has been answered and no file been read."""
+        return not self.state.at or (not list(self.answers.leaves()) and not self.state.preset)
+
+    def take(self, state: State) -> None:
+        """Go on from a state that a file has given, or from the mistakes in it."""
+        with self._lock:
+            self.state = state
+            if not state.at:
+                self.state = replace(state, at=self._first())
+            self._save(self.state)
+        self.changed()
+
+    def show_faults(self, file: str, faults: Sequence[str]) -> None:
+        """Show what is wrong with a preset file."""
+        with self._lock:
+            self.fault_file, self.faults = file, tuple(faults)
+            self.state = replace(self.state, at=PRESET)
+        self.changed()
+
+    def report(self, progress: Progress) -> None:
+        """How far the work is."""
+        self.progress = progress
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell the front ends."""
+        for call in self._listeners:
+            call()
+
+    def _save(self, state: State) -> None:
+        self._journal.save(state)
+        self.state = state
