@@ -34,7 +34,9 @@ STATE = (
 )
 
 
-def write(node: Machine, directory: Path, error: BaseException | None, notes: Mapping[str, Any] | None = None) -> None:
+def write(
+    node: Machine, directory: Path, error: BaseException | str | None, notes: Mapping[str, Any] | None = None
+) -> None:
     """Write the bundle; what cannot be had is named in its file `missing.txt`. Never raises, for a dead machine too."""
     missing: list[str] = []
 
@@ -50,7 +52,7 @@ def write(node: Machine, directory: Path, error: BaseException | None, notes: Ma
     except OSError:
         return
     if error is not None:
-        keep("error.txt", lambda: "".join(traceback.format_exception(error)))
+        keep("error.txt", lambda: error if isinstance(error, str) else "".join(traceback.format_exception(error)))
     keep("versions.json", lambda: json.dumps(versions(node.image, node.seed) | dict(notes or {}), indent=2) + "\n")
     keep("qemu.txt", lambda: shlex.join(node.command) + "\n\n" + node.qemu_log.read_text(errors="replace"))
     for log in (console.log for console in getattr(node, "consoles", [])):

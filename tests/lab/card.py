@@ -42,13 +42,18 @@ class Card:
             raise LabError("this machine keeps no write log: make it with power_cuts=True")
         return WriteLog(self._log)
 
-    def cut(self, entry: int | None, seed: int | None) -> int:
-        """Make the card what it is after a power cut, once QEMU is gone; see Machine.power_cut()."""
+    def copy_cut(self, target: Path, entry: int | None, seed: int | None) -> int:
+        """Write what the card would hold after a power cut to the raw file `target`; see Machine.power_cut()."""
         log = self.write_log
         upto = log.flush_points[-1] if entry is None else entry
+        log.rebuild(self._base, upto, target, seed=seed, size=qemu.DISK_BYTES)
+        return upto
+
+    def cut(self, entry: int | None, seed: int | None) -> int:
+        """Make the card what it is after a power cut, once QEMU is gone."""
         self._cuts += 1
         target, old = self._work / f"cut-{self._cuts}.img", self._base
-        log.rebuild(old, upto, target, seed=seed, size=qemu.DISK_BYTES)
+        upto = self.copy_cut(target, entry, seed)
         self._begin_from(target)
         if old != self._image:
             old.unlink()

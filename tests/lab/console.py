@@ -73,6 +73,16 @@ class Console:
             self._data.clear()
             self._arrivals.clear()
 
+    def keep(self) -> tuple[bytes, list[tuple[int, float]]]:
+        """What was said so far, and when, for recall()."""
+        with self._news:
+            return bytes(self._data), list(self._arrivals)
+
+    def recall(self, kept: tuple[bytes, list[tuple[int, float]]]) -> None:
+        """The machine is as it was when this was kept."""
+        with self._news:
+            self._data[:], self._arrivals = kept[0], list(kept[1])
+
     @property
     def data(self) -> bytes:
         """What was said since the last start, as it came."""

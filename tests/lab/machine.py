@@ -18,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,6 +39,16 @@ VISIBLE = "visible"
 """For Machine.type: what was typed must be on the text screen that is shown."""
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """What QEMU does not keep of a machine: its cables, whether it took commands, what it had said and since when."""
+
+    links: dict[str, bool]
+    answers: bool
+    started: float
+    said: list[tuple[bytes, list[tuple[int, float]]]]
+
+
 class Machine(Guest):
     """A machine with a card of its own. Leaving the `with` block ends QEMU and removes the card; `logs` stays.
 
@@ -48,7 +59,7 @@ class Machine(Guest):
     wires       the directory of the network cards' sockets (see qemu.network); inside `work` when None
     power_cuts  record every write, for power_cut(); such a machine has no snapshots
     append      to add to the kernel's command line
-    control     False: the image exactly as shipped, which cannot be asked anything
+    control     False: no control channel; the machine is as shipped, and cannot be asked anything
     vnc         show the screen on a free port of 127.0.0.1, see `vnc_port`
     seed        noted in the failure bundle
     """
@@ -71,11 +82,13 @@ class Machine(Guest):
     ) -> None:
         self.image, self.lane, self.screen, self.name, self.seed = image, lane, screen, name, seed
         self.has_control, self.power_cuts, self.vnc = control, power_cuts, vnc
+        self.silent = not control
+        """While True, start() gives the machine nobody who could answer, though the port is there."""
         self._given = (work, logs, wires)
         self._append = append
         self._stack = ExitStack()
         self._running = ExitStack()
-        self._snapshots: dict[str, dict[str, bool]] = {}
+        self._snapshots: dict[str, Snapshot] = {}
         self.command: list[str] = []
         self.links: dict[str, bool] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -159,7 +172,7 @@ class Machine(Guest):
     def _command(self) -> list[str]:
         files, control = self._files, self.lane.control
         words = [files.command_line, self.lane.command_line]
-        if self.has_control:
+        if not self.silent:
             words.append(kernel_arguments(control, is_tty="tty" in control))
         line = " ".join(word for word in (*words, self._append) if word)
         if len(line) >= qemu.COMMAND_LINE_BYTES:
@@ -261,6 +274,10 @@ class Machine(Guest):
             raise LabError("this machine cannot lose its power: make it with power_cuts=True")
         self._running.close()
         return self._card.cut(entry, seed)
+
+    def copy_cut(self, target: Path, entry: int | None = None, seed: int | None = None) -> int:
+        """Write the card that power_cut() would leave to the raw file `target`, while the machine goes on."""
+        return self._card.copy_cut(target, entry, seed)
 
     # Waiting
 
@@ -409,7 +426,8 @@ class Machine(Guest):
         if name in self._snapshots:
             self._job("snapshot-delete", name, limit, devices=[qemu.DISK])
         self._job("snapshot-save", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
-        self._snapshots[name] = dict(self.links)
+        said = [console.keep() for console in self.consoles]
+        self._snapshots[name] = Snapshot(dict(self.links), self.control.is_ready, self.started, said)
 
     def restore(self, name: str, limit: float = 300.0) -> None:
         """Take the machine back to a snapshot, from where it goes on. Its cables and its clock are as they were."""
@@ -418,8 +436,16 @@ class Machine(Guest):
         self.start()
         self.qmp("stop")
         self._job("snapshot-load", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
-        for card, up in self._snapshots[name].items():
+        kept = self._snapshots[name]
+        for card, up in kept.links.items():
             self.link(up, card)
+        self.started = kept.started
+        for console, said in zip(self.consoles, kept.said, strict=True):
+            console.recall(said)
+        if kept.answers:
+            self.control.resume()
+        else:
+            self.control.forget()
         self.qmp("cont")
 
     def _job(self, command: str, name: str, limit: float, /, **arguments: Any) -> None:
@@ -442,7 +468,7 @@ class Machine(Guest):
         return self.qemu_log.read_text(errors="replace").strip()[-2000:]
 
     def bundle(
-        self, directory: Path, error: BaseException | None = None, notes: Mapping[str, Any] | None = None
+        self, directory: Path, error: BaseException | str | None = None, notes: Mapping[str, Any] | None = None
     ) -> None:
         """Leave all that helps to understand a failure in `directory`; see bundle.write(). Never raises."""
         bundle.write(self, directory, error, notes)

@@ -1,0 +1,208 @@
+"""The lab's machine does what it promises, on the booted image. One boot serves most of this, by its snapshot."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import processes
+from tests.lab.control import ControlError
+from tests.lab.guest import CommandFailed
+from tests.lab.machine import Machine, MachineFailure
+
+EVERY_KEY = "The 5 boxing wizards jump quickly: !@#$%^&*()_+-={}[]|\\;'\"<>,.?/`~ PACK MY BOX"
+
+
+def test_a_command_gives_what_it_printed(node: Machine) -> None:
+    assert node.succeed("echo one; echo two >&2") == "one\n"
+    result = node.execute("echo one; echo two >&2; exit 4")
+    assert (result.code, result.stdout, result.stderr) == (4, "one\n", "two\n")
+
+
+def test_a_command_that_fails_shows_all_that_helps(node: Machine) -> None:
+    with pytest.raises(CommandFailed) as failed:
+        node.succeed("echo seen; echo broken >&2; exit 9")
+    said = str(failed.value)
+    assert all(text in said for text in ("exit 9", "exit code 9", "out | seen", "err | broken", "login:"))
+    assert node.fail("echo no; false") == "no\n"
+    with pytest.raises(CommandFailed, match="it succeeded"):
+        node.fail("true")
+
+
+def test_a_command_that_hangs_is_killed_at_its_limit(node: Machine) -> None:
+    with pytest.raises(MachineFailure, match="killed after 2 s"):
+        node.execute("echo begun; sleep 1000", limit=2)
+    assert node.execute("pgrep -f '[s]leep 1000'").code == 1
+
+
+def test_any_file_goes_in_and_comes_out(node: Machine) -> None:
+    data = bytes(range(256)) * 1500
+    node.send_file(data, "/root/a file")
+    assert node.read_file("/root/a file") == data
+    with pytest.raises(CommandFailed, match="No such file"):
+        node.read_file("/root/none")
+
+
+def test_a_condition_is_waited_for_no_longer_than_its_limit(node: Machine) -> None:
+    node.succeed("(sleep 2; touch /run/there) >/dev/null 2>&1 &")
+    node.wait_until("test -e /run/there", limit=30)
+    with pytest.raises(MachineFailure, match=r"a miracle: not after 1 s; last: False"):
+        node.wait_until(lambda: False, limit=1, what="a miracle")
+
+
+def test_a_unit_that_comes_up_is_waited_for(node: Machine) -> None:
+    node.succeed("systemd-run --unit=slow -p Type=oneshot -p RemainAfterExit=yes --no-block sleep 2")
+    node.wait_for_unit("slow.service", limit=60)
+
+
+@pytest.mark.parametrize(
+    ("make", "unit", "said"),
+    [
+        ("systemd-run --unit=bad --wait sh -c 'echo my last words; exit 3' || true", "bad", "my last words"),
+        ("true", "systemd-firstboot", "inactive, and no job"),
+        ("true", "no-such", "not-found"),
+    ],
+    ids=["failed", "inactive", "unknown"],
+)
+def test_a_unit_that_will_not_come_up_fails_the_wait_at_once(node: Machine, make: str, unit: str, said: str) -> None:
+    node.succeed(make)
+    with pytest.raises(MachineFailure, match=said):
+        node.wait_for_unit(f"{unit}.service", limit=100_000)
+
+
+def test_a_port_is_waited_for_until_somebody_answers(node: Machine) -> None:
+    listen = (
+        "use IO::Socket; sleep 2; $s=IO::Socket::INET->new(LocalAddr=>'127.0.0.1:7777',Listen=>1); $s->accept while 1"
+    )
+    node.send_file(listen.encode(), "/run/listen.pl")
+    node.succeed("systemd-run --unit=listens perl /run/listen.pl")
+    node.wait_for_port(7777, limit=60)
+    with pytest.raises(MachineFailure, match=r"a connection to 127\.0\.0\.1:7778: not after 1 s"):
+        node.wait_for_port(7778, limit=1)
+
+
+def test_what_is_typed_arrives_on_the_screen(node: Machine) -> None:
+    node.type(EVERY_KEY)
+    assert node.tty_text(1).endswith(EVERY_KEY)
+
+
+def test_typing_that_did_not_arrive_is_an_error(node: Machine) -> None:
+    with pytest.raises(MachineFailure, match="typed 'abc', but there is 'ab'"):
+        node.type("abc", check=lambda: "ab", limit=2)
+
+
+def test_keys_change_the_screen(node: Machine) -> None:
+    assert node.active_tty() == 1
+    node.key("ctrl-alt-f2")
+    node.wait_until(lambda: node.active_tty() == 2, limit=30)
+
+
+def test_a_picture_has_the_size_of_the_screen(node: Machine, tmp_path: Path) -> None:
+    node.wait_for_picture(limit=60)
+    picture = node.screenshot(tmp_path / "screen.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert struct.unpack_from(">II", picture, 16) == node.screen
+
+
+@pytest.mark.parametrize(("card", "device"), [("lan", "eth0"), ("uplink", "eth1")])
+def test_a_cable_is_pulled_and_plugged_in_again(node: Machine, card: str, device: str) -> None:
+    carrier = f"/sys/class/net/{device}/carrier"
+    node.wait_until(f"grep -q 1 {carrier}", limit=60)
+    node.link(False, card)
+    node.wait_until(f"grep -q 0 {carrier}", limit=30)
+    node.link(True, card)
+    node.wait_until(f"grep -q 1 {carrier}", limit=30)
+
+
+def test_a_restored_machine_knows_nothing_of_what_came_after(node: Machine) -> None:
+    boot = node.succeed("cat /proc/sys/kernel/random/boot_id")
+    node.succeed("touch /root/after; sync")
+    node.link(False, "uplink")
+    node.type("after")
+    node.restore("booted")
+    assert node.succeed("cat /proc/sys/kernel/random/boot_id") == boot
+    assert node.succeed("ls /root") == ""
+    assert "after" not in node.tty_text(1)
+    assert node.links["uplink"]
+    node.wait_until("grep -q 1 /sys/class/net/eth1/carrier", limit=30)
+
+
+def test_reset_starts_the_machine_anew_at_once(node: Machine) -> None:
+    errors: list[ControlError] = []
+
+    def wait() -> None:
+        try:
+            node.control.run("sleep 1000", 1000)
+        except ControlError as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    node.wait_until("pgrep -f '[s]leep 1000'", limit=30)
+    node.reset()
+    waiting.join(30)
+    assert [str(error) for error in errors] == ["the machine began anew"]
+    assert "login:" not in node.console.text
+    node.console.wait_for(r"OK +.*Reached target|systemd", limit=300)
+
+
+def test_a_killed_machine_keeps_what_it_sent_to_its_card_and_can_be_asked_why(node: Machine, tmp_path: Path) -> None:
+    node.succeed("echo kept > /root/kept; sync -f /root/kept")
+    node.kill()
+    assert not node.is_on
+    with pytest.raises(MachineFailure, match="the machine is off"):
+        node.succeed("true")
+    node.bundle(tmp_path, error=RuntimeError("why"))
+    assert {"error.txt", "qemu.txt", "versions.json", "missing.txt"} <= {path.name for path in tmp_path.iterdir()}
+    node.start()
+    node.wait_for_control(limit=400)
+    assert node.succeed("cat /root/kept") == "kept\n"
+
+
+def test_a_bundle_holds_all_one_would_look_at(node: Machine, tmp_path: Path) -> None:
+    node.bundle(tmp_path)
+    kept = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert "missing.txt" not in kept
+    assert all(
+        kept[name] for name in ("screen.png", "tty.txt", "state.txt", "journal.txt", "versions.json", "qemu.txt")
+    )
+
+
+@pytest.fixture(scope="module")
+def mortal(image: Path, out: Path) -> Iterator[Machine]:
+    """A machine whose power can be cut, booted once."""
+    with Machine(image, power_cuts=True, logs=out / "power", name="power") as machine:
+        machine.start()
+        machine.wait_for_login(500)
+        machine.wait_for_control(60)
+        yield machine
+
+
+def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(mortal: Machine, tmp_path: Path) -> None:
+    mortal.succeed("systemctl is-system-running --wait", limit=300)
+    mortal.succeed("echo lost > /root/lost; echo kept > /root/kept; sync /root/kept")
+    points = mortal.write_log.flush_points
+    assert len(points) > 2
+    assert mortal.power_cut() >= points[-1]
+    assert not mortal.is_on
+    mortal.start()
+    mortal.wait_for_control(limit=400)
+    assert mortal.succeed("cat /root/kept") == "kept\n"
+    assert mortal.succeed("cat /root/lost 2>/dev/null || true") == ""
+
+
+def test_a_cut_card_has_a_file_system_that_mends_itself(mortal: Machine, tmp_path: Path) -> None:
+    """As it is after the last flush, and with some of the writes since; see also e2fsck(8), exit codes 0 and 1."""
+    mortal.succeed("for n in 1 2 3 4 5 6; do cp -r /etc /root/copy-$n; sync /root/copy-$n/passwd; done", limit=300)
+    points = mortal.write_log.flush_points
+    for seed in (None, 1, 2):
+        card = tmp_path / f"cut-{seed}.img"
+        mortal.copy_cut(card, points[-2], seed=seed)
+        with card.open("rb") as file:
+            start = struct.unpack_from("<I", file.read(512), 446 + 16 + 8)[0] * 512  # the second partition
+        processes.run("sh", "-c", f"e2fsck -fp '{card}?offset={start}' || test $? -le 1")
+        card.unlink()
