@@ -1,0 +1,58 @@
+"""The far side's name server and DHCP server: dnsmasq, at 192.0.2.1 on the uplink.
+
+Names it does not know do not exist (NXDOMAIN), as nothing is behind it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+
+from tests.lab.daemonroot import DaemonRoot
+from tests.lab.processes import LabError, end
+
+ADDRESS = "192.0.2.1"
+NETWORK = "192.0.2.0/24"
+LEASES = ("192.0.2.100", "192.0.2.150")
+
+
+class Nameserver:
+    """dnsmasq for the names, addresses and mail exchangers given, on one interface."""
+
+    def __init__(self, root: DaemonRoot, interface: str, names: Mapping[str, str], exchangers: Mapping[str, str]):
+        self._root = root
+        self._process: subprocess.Popen[bytes] | None = None
+        lines = [
+            "no-resolv",
+            "no-hosts",
+            "bind-dynamic",
+            f"interface={interface}",
+            "address=/#/",
+            *(f"host-record={name},{address}" for name, address in names.items()),
+            *(f"mx-host={domain},{name},10" for domain, name in exchangers.items()),
+            f"dhcp-range={LEASES[0]},{LEASES[1]},255.255.255.0,12h",
+            f"dhcp-option=option:router,{ADDRESS}",
+            f"dhcp-option=option:dns-server,{ADDRESS}",
+            "dhcp-authoritative",
+            "no-ping",
+            "log-dhcp",
+            "log-facility=/var/log/dnsmasq.log",
+            "dhcp-leasefile=/run/dnsmasq.leases",
+            "user=root",
+        ]
+        self._configuration = "\n".join(lines) + "\n"
+
+    def start(self) -> None:
+        """Start it; it listens when this returns. Raises LabError with what it says when it does not."""
+        self._root.write("/etc/dnsmasq.conf", self._configuration)
+        words = ("/usr/sbin/dnsmasq", "--conf-file=/etc/dnsmasq.conf", "--pid-file=/run/dnsmasq.pid")
+        try:
+            self._root.run(*words, "--test")
+        except LabError as error:
+            raise LabError(f"the lab's name server does not start: {error}") from None
+        self._process = self._root.start(*words, "--keep-in-foreground")
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            end(self._process, patience=2.0)

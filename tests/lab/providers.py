@@ -1,0 +1,211 @@
+"""The far providers of the lab: names, addresses, folders and habits of each, as a table.
+
+Addresses are of TEST-NET-3, 203.0.113.0/24 (RFC 5737). Each provider has three, so that the bytes that go to its
+IMAP and to its SMTP can be told apart on the wire, and one can be down without the other. What the real ones do was
+seen from outside: their folder names and SPECIAL-USE (RFC 6154), their limits, and the words they refuse with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INBOX = "INBOX"
+
+
+@dataclass(frozen=True)
+class Port:
+    """One public port: `service` is imap, smtp or mx, `wrapped` says that TLS comes first (RFC 8314)."""
+
+    service: str
+    number: int
+    wrapped: bool = False
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that every account has, and what it is for (RFC 6154), without the backslash."""
+
+    name: str
+    use: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a login is refused: what follows `NO` in IMAP, and what Postfix puts behind `535 5.7.8` in SMTP."""
+
+    imap: str
+    smtp: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider. `number` makes its addresses; the first domain is that of logins without one."""
+
+    name: str
+    number: int
+    domains: tuple[str, ...]
+    imap_names: tuple[str, ...]
+    smtp_names: tuple[str, ...]
+    mx_name: str
+    ports: tuple[Port, ...]
+    folders: tuple[Folder, ...]
+    wrong_password: Refusal
+    ordinary_password: Refusal
+    """For the password of the person's web login, which providers with app passwords do not take here."""
+    unknown_person: str
+    """The reply to a RCPT for nobody."""
+    foreign_sender: str
+    """What becomes of mail from an address that is not the login's: `rewrite`, `refuse` or `take`."""
+    sent_folder: str | None = None
+    """Where a copy of each mail sent is filed unasked; None where that is the mail program's business."""
+    all_folder: str | None = None
+    """Where a copy of each mail is kept, whatever folder it is in."""
+    size_limit: int = 26_214_400
+    """Bytes of the largest message taken, encoded as it is sent."""
+    lacks: tuple[str, ...] = ()
+    """Capabilities of Dovecot that the real one does not have."""
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The address of each service: imap, smtp and mx."""
+        return {
+            service: f"203.0.113.{self.number * 10 + offset}" for offset, service in enumerate(("imap", "smtp", "mx"))
+        }
+
+    @property
+    def loopback(self) -> str:
+        """Where the daemons listen, behind the front (see front.py)."""
+        return f"127.0.{self.number}.1"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Every host name with its address."""
+        where = self.addresses
+        found = dict.fromkeys(self.imap_names, where["imap"]) | dict.fromkeys(self.smtp_names, where["smtp"])
+        return found | {self.mx_name: where["mx"]}
+
+
+IMAPS, IMAP = Port("imap", 993, wrapped=True), Port("imap", 143)
+SUBMISSIONS, SUBMISSION = Port("smtp", 465, wrapped=True), Port("smtp", 587)
+MX = Port("mx", 25)
+
+_GOOGLE_HELP = "https://support.google.com/mail/?p="
+
+GMAIL = Provider(
+    name="gmail",
+    number=1,
+    domains=("gmail.com", "googlemail.com"),
+    imap_names=("imap.gmail.com",),
+    smtp_names=("smtp.gmail.com",),
+    mx_name="gmail-smtp-in.l.google.com",
+    ports=(IMAPS, SUBMISSIONS, SUBMISSION, MX),
+    folders=(
+        Folder("[Gmail]/All Mail", "All"),
+        Folder("[Gmail]/Drafts", "Drafts"),
+        Folder("[Gmail]/Important", "Important"),
+        Folder("[Gmail]/Sent Mail", "Sent"),
+        Folder("[Gmail]/Spam", "Junk"),
+        Folder("[Gmail]/Starred", "Flagged"),
+        Folder("[Gmail]/Trash", "Trash"),
+    ),
+    wrong_password=Refusal(
+        imap="[AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+        smtp=f"Username and Password not accepted. For more information, go to {_GOOGLE_HELP}BadCredentials - gsmtp",
+    ),
+    ordinary_password=Refusal(
+        imap="[ALERT] Application-specific password required: "
+        "https://support.google.com/accounts/answer/185833 (Failure)",
+        smtp=f"Application-specific password required. For more information, go to {_GOOGLE_HELP}"
+        "InvalidSecondFactor - gsmtp",
+    ),
+    unknown_person="550 5.1.1 The email account that you tried to reach does not exist. Please try double-checking "
+    f"the recipient's email address for typos or unnecessary spaces. {_GOOGLE_HELP}NoSuchUser - gsmtp",
+    foreign_sender="rewrite",
+    sent_folder="[Gmail]/Sent Mail",
+    all_folder="[Gmail]/All Mail",
+    lacks=("QRESYNC", "THREAD=REFERENCES", "THREAD=REFS", "THREAD=ORDEREDSUBJECT", "SORT", "SORT=DISPLAY"),
+)
+
+YAHOO = Provider(
+    name="yahoo",
+    number=2,
+    domains=("yahoo.com", "yahoo.co.in", "yahoo.in", "ymail.com", "rocketmail.com"),
+    imap_names=("imap.mail.yahoo.com",),
+    smtp_names=("smtp.mail.yahoo.com",),
+    mx_name="mta5.am0.yahoodns.net",
+    ports=(IMAPS, SUBMISSIONS, SUBMISSION, MX),
+    folders=(
+        Folder("Archive", "Archive"),
+        Folder("Bulk Mail", "Junk"),
+        Folder("Draft", "Drafts"),
+        Folder("Sent", "Sent"),
+        Folder("Trash", "Trash"),
+    ),
+    wrong_password=Refusal(
+        imap="[AUTHENTICATIONFAILED] LOGIN Invalid credentials", smtp="(#AUTH005) Too many bad auth attempts."
+    ),
+    ordinary_password=Refusal(
+        imap="[AUTHENTICATIONFAILED] LOGIN Invalid credentials", smtp="(#AUTH005) Too many bad auth attempts."
+    ),
+    unknown_person="552 1 Requested mail action aborted, mailbox not found",
+    foreign_sender="refuse",
+    lacks=("QRESYNC", "COMPRESS=DEFLATE"),
+)
+
+OUTLOOK = Provider(
+    name="outlook",
+    number=3,
+    domains=("outlook.com", "hotmail.com", "live.com", "msn.com", "outlook.in", "hotmail.co.in"),
+    imap_names=("outlook.office365.com",),
+    smtp_names=("smtp.office365.com", "smtp-mail.outlook.com"),
+    mx_name="outlook-com.olc.protection.outlook.com",
+    ports=(IMAPS, SUBMISSION, MX),
+    folders=(
+        Folder("Archive", "Archive"),
+        Folder("Deleted Items", "Trash"),
+        Folder("Drafts", "Drafts"),
+        Folder("Junk Email", "Junk"),
+        Folder("Sent Items", "Sent"),
+    ),
+    wrong_password=Refusal(
+        imap="[AUTHENTICATIONFAILED] LOGIN failed.",
+        smtp="5.7.3 Authentication unsuccessful [BM1PR01CA0123.INDPRD01.PROD.OUTLOOK.COM]",
+    ),
+    ordinary_password=Refusal(
+        imap="[AUTHENTICATIONFAILED] LOGIN failed.",
+        smtp="5.7.139 Authentication unsuccessful, basic authentication is disabled. "
+        "[BM1PR01CA0123.INDPRD01.PROD.OUTLOOK.COM]",
+    ),
+    unknown_person="550 5.5.0 Requested action not taken: mailbox unavailable.",
+    foreign_sender="refuse",
+    sent_folder="Sent Items",
+    size_limit=37_748_736,
+    lacks=("QRESYNC", "CONDSTORE", "COMPRESS=DEFLATE"),
+)
+
+GENERIC = Provider(
+    name="generic",
+    number=4,
+    domains=("example.org",),
+    imap_names=("imap.example.org",),
+    smtp_names=("smtp.example.org",),
+    mx_name="mx.example.org",
+    ports=(IMAPS, IMAP, SUBMISSIONS, SUBMISSION, MX),
+    folders=(Folder("Drafts", "Drafts"), Folder("Junk", "Junk"), Folder("Sent", "Sent"), Folder("Trash", "Trash")),
+    wrong_password=Refusal(imap="[AUTHENTICATIONFAILED] Authentication failed.", smtp="Authentication failed."),
+    ordinary_password=Refusal(imap="[AUTHENTICATIONFAILED] Authentication failed.", smtp="Authentication failed."),
+    unknown_person="550 5.1.1 User unknown",
+    foreign_sender="take",
+)
+
+PROVIDERS = {provider.name: provider for provider in (GMAIL, YAHOO, OUTLOOK, GENERIC)}
+
+
+def provider_of(address: str) -> Provider:
+    """The provider whose domain an address is in; raises ValueError that names the domains there are."""
+    domain = address.rpartition("@")[2].lower()
+    for provider in PROVIDERS.values():
+        if domain in provider.domains:
+            return provider
+    known = ", ".join(name for provider in PROVIDERS.values() for name in provider.domains)
+    raise ValueError(f"no provider of the lab has mail for {address!r}; their domains are {known}")
