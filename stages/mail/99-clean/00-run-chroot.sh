@@ -1,0 +1,9 @@
+#!/bin/bash -e
+
+# What packages made for themselves and must differ from node to node: keys of a certificate
+# that nothing here uses, Roundcube's key (the webmail's is made on the first start).
+rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
+rm -rf /etc/dovecot/private /etc/ssl/mojomail
+rm -f /etc/roundcube/des_key /etc/roundcube/debian-db.php /etc/roundcube/debian-db-roundcube.php
+rm -f /var/lib/dbconfig-common/sqlite3/roundcube/roundcube
+find /var/lib/postfix /var/log/roundcube /var/lib/roundcube/temp -mindepth 1 -delete
