@@ -1,0 +1,71 @@
+"""What all tests share: the image under test, the seed of whatever is left to chance, and a place for figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "tests/out"
+MEASUREMENTS = OUT / "measurements.jsonl"
+SEED = int(os.environ.get("MOJOMAIL_SEED") or random.SystemRandom().randrange(1 << 31))
+"""What chance decides in this run is decided by this; MOJOMAIL_SEED=N runs it again in the same way."""
+
+
+def pytest_report_header() -> str:
+    return f"seed: {SEED} (MOJOMAIL_SEED={SEED} decides by chance in the same way)"
+
+
+@pytest.fixture(scope="session")
+def out() -> Path:
+    """Where screens, console logs and reports are kept."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    return OUT
+
+
+class Measure(Protocol):
+    def __call__(self, name: str, value: float, unit: str, **more: str) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def measure(out: Path) -> Measure:
+    """Keep a figure for the report: measure("boot", 92.1, "s", lane="virt"). Units: s, MB (10^6 bytes), bytes."""
+
+    def keep(name: str, value: float, unit: str, **more: str) -> None:
+        with MEASUREMENTS.open("a") as file:
+            file.write(json.dumps({"name": name, "value": value, "unit": unit} | more) + "\n")
+
+    return keep
+
+
+@pytest.fixture(scope="session")
+def image(
+    tmp_path_factory: pytest.TempPathFactory, record_testsuite_property: Callable[[str, object], None]
+) -> Iterator[Path]:
+    """The raw image: MOJOMAIL_IMAGE, else what `make image` left in deploy/. That no test writes to it is checked."""
+    from tests.lab.qemu import raw_image
+
+    given = os.environ.get("MOJOMAIL_IMAGE")
+    places = [Path(given)] if given else [ROOT / f"deploy/mojomail-village.img{end}" for end in ("", ".xz")]
+    found = max((path for path in places if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
+    if found is None:
+        pytest.fail(f"there is no image at {places[0]}: run 'make image', or name one in MOJOMAIL_IMAGE", pytrace=False)
+    raw = raw_image(found, tmp_path_factory.mktemp("image"))
+    before = digest(raw)
+    record_testsuite_property("image", found.name)
+    record_testsuite_property("image_sha256", before)
+    yield raw
+    assert digest(raw) == before, f"a test has written to {raw}"
+
+
+def digest(path: Path) -> str:
+    """A file's SHA-256 in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

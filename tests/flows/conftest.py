@@ -1,0 +1,101 @@
+"""One boot serves many tests: it is snapshotted when it is up, and each test begins from there.
+
+A test that fails leaves a bundle under tests/out/failures: screen, consoles, journal, state, seed, versions.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SEED, Measure
+from tests.lab.machine import LANES, Machine
+from tests.lab.world import World
+
+LIMITS = {"virt": 500.0, "raspi3b": 900.0}
+"""Seconds from power-on to the login prompt, under emulation on two busy cores: four times and more what it takes."""
+
+REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    item.stash.setdefault(REPORTS, {})[report.when] = report
+    if report.failed:
+        leave_bundle(item, report)
+    return report
+
+
+def leave_bundle(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep what every machine and the world of a failed test show, and say where."""
+    if not isinstance(item, pytest.Function):
+        return
+    place = item.config.rootpath / "tests/out/failures" / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
+    shutil.rmtree(place, ignore_errors=True)
+    for name, value in item.funcargs.items():
+        if isinstance(value, Machine):
+            value.bundle(place / name, error=report.longreprtext)
+        elif isinstance(value, World):
+            value.bundle(place / name)
+    if place.exists():
+        (place / "failure.txt").write_text(f"{item.nodeid}\nMOJOMAIL_SEED={SEED}\n\n{report.longreprtext}\n")
+        report.sections.append(("bundle", f"what the machine showed: {place}"))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The far internet and the village, one for all tests; `node` gives it anew to each."""
+    with World(tmp_path_factory.mktemp("world"), seed=SEED) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def booted(image: Path, world: World, out: Path, measure: Measure) -> Iterator[Machine]:
+    """The shipped image, booted for the first time with the world around it; its snapshot is "booted"."""
+    with Machine(image, LANES["virt"], wires=world.wires, logs=out / "virt", name="virt") as machine:
+        machine.start()
+        machine.wait_for_login(LIMITS["virt"])
+        machine.wait_for_control(60)
+        measure("boot", machine.boot_seconds, "s", lane="virt")
+        machine.succeed("systemctl is-system-running --wait || true", limit=300)
+        machine.snapshot("booted")
+        yield machine
+
+
+@pytest.fixture
+def node(booted: Machine, world: World) -> Iterator[Machine]:
+    """The booted node as it was when it had come up, with a good link."""
+    with ExitStack() as stack:
+        stack.callback(world.uplink.use, "lan")
+        world.uplink.use("lan")
+        booted.restore("booted")
+        yield booted
+
+
+@pytest.fixture(scope="session")
+def second_card(image: Path, out: Path) -> Iterator[Machine]:
+    """Another card of the same image, with no link at all and an old television.
+
+    On its first boot somebody presses reset half-way, and so far nobody can look into it either: the command line
+    is as shipped, without the lab's control channel. Only the second start has that.
+    """
+    with Machine(image, LANES["virt"], screen=(720, 576), logs=out / "second", name="second") as machine:
+        yield machine
+
+
+@pytest.fixture(scope="session")
+def raspi3b(image: Path, out: Path, measure: Measure) -> Iterator[Machine]:
+    """The shipped image on QEMU's Pi 3, with the Pi's own device tree, SD controller and USB."""
+    with Machine(image, LANES["raspi3b"], logs=out / "raspi3b", name="raspi3b") as machine:
+        machine.start()
+        machine.wait_for_login(LIMITS["raspi3b"])
+        machine.wait_for_control(120)
+        measure("boot", machine.boot_seconds, "s", lane="raspi3b")
+        machine.succeed("systemctl is-system-running --wait || true", limit=300)
+        yield machine

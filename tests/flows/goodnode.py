@@ -1,0 +1,93 @@
+"""What every node must be once it has come up, on whatever board and after whatever beginning."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tests.lab.machine import Machine
+from tests.lab.qemu import DISK_BYTES
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An entry of the journal that may be there, and why; `lanes` are the boards that it is known from."""
+
+    pattern: str
+    reason: str
+    lanes: tuple[str, ...] = ("virt", "raspi3b")
+
+
+EXPLAINED: tuple[Explained, ...] = ()
+
+SECRETS = (
+    "/etc/machine-id",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/var/lib/systemd/credential.secret",
+    "/var/lib/NetworkManager/secret_key",
+)
+"""What each card makes for itself on its first boot."""
+
+ALIKE = {
+    "/etc/shadow": "no account has a password",
+    "/etc/shadow-": "no account has a password",
+    "/etc/gshadow": "no group has a password",
+    "/etc/gshadow-": "no group has a password",
+}
+"""Files that not everybody may read, and that are the same on every card all the same: why."""
+
+Listener = tuple[str, str, int, str]
+"""Protocol, address, port and program."""
+
+
+def unexplained(node: Machine) -> list[str]:
+    """The journal's errors since power-on that no entry of EXPLAINED covers, each as `who: message`."""
+    known = [re.compile(entry.pattern) for entry in EXPLAINED if node.lane.name in entry.lanes]
+    said = [f"{entry.get('SYSLOG_IDENTIFIER', '?')}: {_text(entry['MESSAGE'])}" for entry in node.journal("err")]
+    return [line for line in said if not any(pattern.fullmatch(line) for pattern in known)]
+
+
+def _text(message: object) -> str:
+    """A message that is not UTF-8 comes as a list of bytes (systemd's Journal JSON format)."""
+    return bytes(message).decode(errors="replace") if isinstance(message, list) else str(message)
+
+
+def assert_up(node: Machine) -> None:
+    """No unit has failed, nothing is left to start, and the journal has no error that is not explained."""
+    failed = node.execute("systemctl is-system-running --wait", limit=300)
+    assert failed.stdout.strip() == "running", node.succeed("systemctl --failed --no-pager; systemctl list-jobs")
+    assert unexplained(node) == []
+
+
+def assert_root_has_grown(node: Machine) -> None:
+    """The last partition ends with the card, and the file system with its partition; a later start finds both so."""
+    name = node.succeed("lsblk -no PKNAME $(findmnt -no SOURCE /)").strip()
+    disk = int(node.succeed(f"cat /sys/block/{name}/size")) * 512
+    assert disk == DISK_BYTES
+    root = node.succeed("basename $(findmnt -no SOURCE /)").strip()
+    start, size = (int(node.succeed(f"cat /sys/block/{name}/{root}/{what}")) * 512 for what in ("start", "size"))
+    assert disk - (start + size) < 1 << 20
+    blocks, block_size = map(int, node.succeed("stat -f -c '%b %S' /").split())
+    assert blocks * block_size > 0.93 * size, "the file system does not fill its partition"
+
+
+def private_files(node: Machine) -> dict[str, str]:
+    """The SHA-256 of every file that not everybody may read, and of SECRETS, by path."""
+    names = " ".join(SECRETS)
+    listing = node.succeed(
+        "{ find / /boot/firmware -xdev -type f -size +0 ! -perm -o+r ! -path '/var/log/journal/*' -print0;"
+        f" printf '%s\\0' {names}; }} | sort -zu | xargs -0 sha256sum",
+        limit=120,
+    )
+    return {path: digest for digest, path in (line.split(maxsplit=1) for line in listing.splitlines())}
+
+
+def listeners(node: Machine) -> set[Listener]:
+    """Who listens where: TCP and UDP, all addresses; a card's name is left out of the address."""
+    found = set()
+    for line in node.succeed("ss -H -l -n -t -u -p").splitlines():
+        protocol, _, _, _, here, _, *who = line.split()
+        address, _, port = here.rpartition(":")
+        program = match[1] if (match := re.search(r'\("([^"]+)"', " ".join(who))) else "?"
+        found.add((protocol, re.sub(r"%\w+", "", address), int(port), program))
+    return found

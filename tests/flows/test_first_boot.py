@@ -1,0 +1,130 @@
+"""The shipped image starts for the first time: on QEMU's own board, on the Pi's, with a link and with none."""
+
+from __future__ import annotations
+
+import random
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SEED, Measure
+from tests.flows.goodnode import (
+    ALIKE,
+    SECRETS,
+    assert_root_has_grown,
+    assert_up,
+    listeners,
+    private_files,
+)
+from tests.lab import control
+from tests.lab.machine import Machine
+
+MARKS = re.compile(r"^\[ *OK *\]", re.MULTILINE)
+"""What systemd prints for each unit that it has started."""
+
+LISTENING = {("udp", "10.77.0.1", 68, "NetworkManager"), ("udp", "192.0.2.100", 68, "NetworkManager")}
+"""All that the base image listens on: for the renewal of the addresses that it has by DHCP."""
+
+
+@pytest.fixture(scope="module")
+def virt(booted: Machine) -> Machine:
+    booted.restore("booted")
+    return booted
+
+
+@pytest.fixture(params=["virt", "second", pytest.param("raspi3b", marks=pytest.mark.raspi3b)])
+def up(request: pytest.FixtureRequest) -> Machine:
+    """Each node that has come up: the first card, the one that had a hard time, and the one on the Pi's board."""
+    machine: Machine = request.getfixturevalue(request.param)
+    return machine
+
+
+def test_no_unit_fails_and_the_journal_has_no_unexplained_error(up: Machine) -> None:
+    assert_up(up)
+
+
+def test_root_has_grown_over_the_whole_card(up: Machine) -> None:
+    assert_root_has_grown(up)
+
+
+def test_two_cards_of_one_image_have_no_secret_in_common(virt: Machine, second: Machine) -> None:
+    one, other = private_files(virt), private_files(second)
+    assert set(SECRETS) <= set(one), "a card has not made what it keeps to itself"
+    assert {path for path in one if one[path] == other.get(path)} <= set(ALIKE)
+
+
+def test_nobody_has_a_password_on_a_new_card(up: Machine) -> None:
+    fields = [line.split(":")[1] for line in up.read_file("/etc/shadow").decode().splitlines()]
+    assert set(fields) <= {"*", "!", "!*"}
+
+
+def test_listening_sockets_are_exactly_the_expected_ones(virt: Machine) -> None:
+    assert listeners(virt) == LISTENING
+
+
+def test_nothing_listens_when_there_is_no_link(second: Machine) -> None:
+    assert listeners(second) == set()
+
+
+def test_node_without_any_link_works_at_its_own_television(second: Machine) -> None:
+    assert second.succeed("nmcli -g STATE general").strip() in ("disconnected", "connecting")
+    second.wait_for_picture()
+    assert "login:" in second.tty_text(1)
+
+
+def test_reset_in_the_middle_of_the_first_boot_leaves_no_half_made_file(second: Machine) -> None:
+    rests = second.succeed("find /etc /var/lib /boot/firmware -xdev -name '*.new' -o -xdev -name '.first-secrets'")
+    assert rests == ""
+    second.succeed("ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key | grep -q '^ssh-ed25519 '")
+
+
+@pytest.mark.parametrize(("name", "size"), [("virt", (1280, 720)), ("second", (720, 576))])
+def test_television_shows_the_node_in_its_own_size(
+    name: str, size: tuple[int, int], request: pytest.FixtureRequest, out: Path
+) -> None:
+    machine: Machine = request.getfixturevalue(name)
+    machine.wait_for_picture()
+    picture = machine.screenshot(out / f"tv-{size[0]}x{size[1]}.png")
+    assert struct.unpack_from(">II", picture.read_bytes(), 16) == size  # IHDR (PNG specification, 11.2.2)
+
+
+def test_idle_memory_leaves_room_on_a_pi(virt: Machine, measure: Measure) -> None:
+    used = virt.idle_memory()
+    measure("idle memory", used / 1e6, "MB", lane="virt")
+    assert used < 250e6
+
+
+@pytest.fixture(scope="session")
+def second(second_card: Machine, measure: Measure) -> Machine:
+    """The second card when it is up at last; see there."""
+    machine, chance = second_card, random.Random(f"reset {SEED}")
+    machine.silent = True
+    machine.start()
+    units = chance.randrange(3, 25)
+    machine.console.wait_for(rf"(?s)(\[ *OK *\].*?){{{units}}}", limit=400)
+    machine.reset()
+    machine.wait_for_login(500)
+    with pytest.raises(control.ControlError):
+        machine.control.greet(5)
+    machine.stop()
+    machine.silent = False
+    machine.start()
+    machine.wait_for_login(500)
+    machine.wait_for_control(60)
+    return machine
+
+
+def test_shipped_image_has_no_control_channel(second: Machine, image: Path) -> None:
+    """Nobody answered at the port while the machine ran as shipped (see `second`), nor is there anything that could."""
+    unit = second.succeed(f"systemctl show -P FragmentPath {control.UNIT}.service").strip()
+    assert unit.startswith("/run/"), "the lab's unit comes from the kernel's command line alone"
+    marks = [control.PORT.encode(), control.UNIT.encode(), b"vport0p1"]
+    longest = max(map(len, marks))
+    with image.open("rb") as file:
+        rest = b""
+        while piece := file.read(1 << 22):
+            text = rest + piece
+            assert not any(mark in text for mark in marks)
+            rest = text[-longest:]

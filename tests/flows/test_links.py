@@ -1,0 +1,113 @@
+"""The booted node and the world around it: its link is as bad as it is said to be, and nothing gets round it."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+
+import pytest
+
+from tests.conftest import Measure
+from tests.lab.inside import NODE_ADDRESS
+from tests.lab.links import LINKS, Link
+from tests.lab.machine import Machine
+from tests.lab.providers import PROVIDERS
+from tests.lab.world import World
+
+GMAIL = PROVIDERS["gmail"]
+
+
+def round_trips(node: Machine, count: int) -> tuple[list[float], float]:
+    """The times in seconds that pings to the name server took, and the share that was lost (ping(8))."""
+    said = node.execute(f"ping -n -c {count} -i 0.5 -W 5 192.0.2.1", limit=count + 30).stdout
+    lost = re.search(r"([\d.]+)% packet loss", said)
+    assert lost, said
+    return [float(time) / 1000 for time in re.findall(r"time=([\d.]+) ms", said)], float(lost[1]) / 100
+
+
+def talk(node: Machine, name: str, port: int, limit: float = 60) -> str:
+    """The first line that a far server says."""
+    return node.succeed(f'exec 3<>/dev/tcp/{name}/{port} && IFS= read -r line <&3 && echo "$line"', limit=limit)
+
+
+def test_node_finds_the_providers_under_their_own_names(node: Machine, world: World) -> None:
+    for provider in PROVIDERS.values():
+        for name, address in provider.names.items():
+            assert node.succeed(f"getent ahostsv4 {name} | head -n 1").split()[0] == address
+    assert talk(node, "smtp.gmail.com", 587).startswith("220 smtp.gmail.com")
+
+
+@pytest.mark.parametrize("name", ["edge", "gprs"])
+def test_mobile_link_is_as_slow_as_its_profile_says(name: str, node: Machine, world: World) -> None:
+    link = LINKS[name]
+    world.uplink.use(Link(rate=link.rate, delay=link.delay, queue=link.queue))
+    times, lost = round_trips(node, 6)
+    assert lost == 0
+    assert link.delay <= min(times) < link.delay + 0.25, times
+
+
+def test_each_direction_takes_half_of_the_delay(node: Machine, world: World) -> None:
+    """The far side hears of a packet half a round trip before the node can hear of that."""
+    world.uplink.use(Link(delay=2.0))
+    with world.internet_socket(kind=socket.SOCK_DGRAM) as far:
+        far.bind(("192.0.2.1", 4000))
+        far.settimeout(30)
+        node.succeed("echo mojo > /dev/udp/192.0.2.1/4000")
+        asked = node.execute("cat /proc/uptime").stdout
+        data, _ = far.recvfrom(100)
+        heard = node.execute("cat /proc/uptime").stdout
+    assert data == b"mojo\n"
+    assert 0.3 < float(heard.split()[0]) - float(asked.split()[0]) < 2.0
+
+
+def test_lossy_link_loses_packets_and_a_clean_one_none(node: Machine, world: World) -> None:
+    world.uplink.use(Link(loss=0.3))
+    _, lost = round_trips(node, 30)
+    assert 0.15 < lost < 0.85, "30 % each way are about half of all round trips"
+    world.uplink.use("lan")
+    assert round_trips(node, 5)[1] == 0
+
+
+def test_silent_link_passes_nothing_and_keeps_its_carrier(node: Machine, world: World) -> None:
+    world.uplink.up(False)
+    assert round_trips(node, 2)[1] == 1
+    assert node.succeed("cat /sys/class/net/eth1/carrier").strip() == "1"
+    world.uplink.up(True)
+    node.wait_until("ping -n -c 1 -W 2 192.0.2.1", limit=30)
+
+
+def test_pulled_cable_is_seen_by_the_node_and_mended_by_plugging_in(node: Machine) -> None:
+    node.link(False, card="uplink")
+    node.wait_until("test $(cat /sys/class/net/eth1/carrier) = 0", limit=30)
+    node.wait_until("! ip -4 address show dev eth1 | grep -q 'inet '", limit=60)
+    node.link(True, card="uplink")
+    node.wait_until("ping -n -c 1 -W 2 192.0.2.1", limit=90)
+
+
+def test_bytes_are_counted_each_way_by_provider(node: Machine, world: World, measure: Measure) -> None:
+    address = node.succeed("getent ahostsv4 imap.gmail.com | head -n 1").split()[0]
+    talk(node, "smtp.mail.yahoo.com", 587)
+    world.uplink.reset_counts()
+    for _ in range(3):
+        talk(node, address, 143)
+    counts = world.uplink.counts()
+    assert counts["gmail"].to_far > 3 * 3 * 40 < counts["gmail"].from_far
+    assert "yahoo" not in counts or counts["yahoo"].to_far < 200
+    measure("bytes per flow", counts["gmail"].to_far + counts["gmail"].from_far, "bytes", flow="3 greetings of IMAP")
+
+
+def test_phone_reaches_the_node_and_no_port_of_the_base_image(node: Machine, world: World) -> None:
+    for port in (22, 25, 80, 143, 443, 993, 3306, 5355):
+        with world.village.socket() as phone:
+            phone.settimeout(1)
+            assert phone.connect_ex((NODE_ADDRESS, port)) in (errno.EAGAIN, errno.ETIMEDOUT, errno.ECONNREFUSED)
+
+
+def test_phone_does_not_get_to_the_internet_through_the_node(node: Machine, world: World) -> None:
+    """Each byte of the link is paid for: it is the mail's."""
+    before = world.uplink.counts(by_address=True).get(GMAIL.addresses["imap"])
+    with world.village.socket() as phone:
+        phone.settimeout(2)
+        assert phone.connect_ex((GMAIL.addresses["imap"], 993)) != 0
+    assert world.uplink.counts(by_address=True).get(GMAIL.addresses["imap"]) == before
