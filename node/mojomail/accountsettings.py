@@ -81,7 +81,7 @@ SETTINGS = (
     Setting("--village-copy", "yes|no", "send mail from the village to the provider too, later (yes)",
             ("village_copy",), _flag, SWITCH),
     Setting("--files-sent", "yes|no", "the provider files what it sends by itself", ("files_sent",), _flag, SWITCH),
-    Setting("--paused", "yes|no", "fetch and send nothing for now (no)", ("paused",), _flag, SWITCH),
+    Setting("--paused", "yes|no", "fetch nothing for now (no)", ("paused",), _flag, SWITCH),
     *(
         Setting(f"--folder-{role}", "NAME", f"the provider's name for its folder of {what}",
                 (f"remote_{role}",), _folder)

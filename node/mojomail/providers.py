@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,6 +21,8 @@ SECRET_KINDS: tuple[SecretKind, ...] = ("password", "app-password", "oauth2")
 TLS_KINDS: tuple[Tls, ...] = ("tls", "starttls")
 ROLES = ("sent", "drafts", "trash", "junk", "archive")
 GENERIC = "generic"
+HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?")
+"""A host's name or IPv4 address; names with other letters in their ASCII spelling (xn--...)."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Provider:
     files_sent: bool
     largest: int
     help: str
+    app_password: str
     folders: dict[str, str] = field(hash=False)
 
     def imap_user(self, address: Address) -> str:
@@ -83,13 +87,14 @@ def _provider(name: str, given: dict[str, Any]) -> Provider:
         files_sent=given["files_sent"],
         largest=given["largest"],
         help=given["help"],
+        app_password=given.get("app_password", ".+"),
     )
 
 
 def parse_server(text: str) -> Server:
     """Read `HOST PORT TLS`, such as `imap.example.org 993 tls`. Raises InputError."""
     words = text.replace(":", " ").split()
-    if len(words) == 3 and words[1].isdigit() and 0 < int(words[1]) < 65536:
+    if len(words) == 3 and HOST.fullmatch(words[0].lower()) and words[1].isdecimal() and 0 < int(words[1]) < 65536:
         for tls in TLS_KINDS:
             if words[2] == tls:
                 return Server(words[0].rstrip(".").lower(), int(words[1]), tls)

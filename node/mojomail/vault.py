@@ -59,7 +59,7 @@ class Vault:
         self, ring: KeyRing, database: Callable[[], Database], *, refresh_token: Refresh | None = None
     ) -> None:
         self._ring = ring
-        self._database = database
+        self.database = database
         self._refresh = refresh_token
         self._tokens: dict[int, tuple[str, AccessToken]] = {}
         self._refreshing: dict[int, threading.Lock] = {}
@@ -118,7 +118,7 @@ class Vault:
         Raises NoSecret, VaultLocked, oauth.Refused when the provider no longer takes the refresh token, SystemFault
         when it cannot be reached.
         """
-        with self._database() as database:
+        with self.database() as database:
             one = account_numbered(database, number)
             if one is None:
                 raise NoSecret(say("vault.no-secret"))

@@ -54,7 +54,7 @@ CREATE TABLE account (
     files_sent INTEGER NOT NULL CHECK (files_sent IN (0, 1)),               -- it files what it sends by itself
     realdelete INTEGER NOT NULL DEFAULT 0 CHECK (realdelete IN (0, 1)),     -- deletions go to the provider
     village_copy INTEGER NOT NULL DEFAULT 1 CHECK (village_copy IN (0, 1)), -- mail from the village goes there too
-    paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),             -- nothing is fetched, what is sent waits
+    paused INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),             -- nothing is fetched
     created_at INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX account_folder ON account (uid, folder);

@@ -1,0 +1,239 @@
+"""The two sockets by which the vault hands secrets out. Who asks is told by the kernel, not by what is said.
+
+    /run/mojomail/secrets   for Postfix's smtp_sasl_password_maps = socketmap:unix:/run/mojomail/secrets:password
+                            (socketmap_table(5)): requests `password <sender address>`, one netstring each, answered
+                            `OK user:secret`, `NOTFOUND `, or `TEMP why`, so that mail waits while the vault is locked
+    /run/mojomail/secret    for a sync run: one line of JSON, {"account": 7}, answered {"user": ..., "secret": ...,
+                            "token": true|false} or {"error": ...}. The peer must be the account's owner by uid, and a
+                            run for this account must be under way, in the unit that the scheduler started
+
+Nothing that is asked or answered goes to a log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pwd
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from .addresses import parse_address
+from .catalogue import say
+from .errors import InputError, MojoError
+from .places import give_to
+from .vault import NoSecret, Vault
+
+LOG = logging.getLogger(__name__)
+
+MAP = "password"
+REQUEST_LIMIT = 1000
+"""Bytes of a request; a socketmap client's longest address is 254."""
+IDLE = 120.0
+"""Seconds that Postfix may keep a connection open without asking; it closes idle ones itself."""
+
+
+class BadRequest(Exception):
+    """What came is not of the protocol; the connection is closed."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The process at the other end of a socket."""
+
+    pid: int
+    uid: int
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Who has connected (SO_PEERCRED: at the time of the connection)."""
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return Peer(pid, uid)
+
+
+def unit_of(pid: int) -> str:
+    """The systemd unit a process runs in, or ''."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return ""
+    paths = [line.partition("::")[2] for line in lines if line.startswith("0::")]
+    return Path(paths[0]).name if paths else ""
+
+
+class Grants:
+    """The sync runs that are under way: which account may be asked for, by which uid, from which unit."""
+
+    def __init__(self, unit_of: Callable[[int], str] = unit_of) -> None:
+        self._open: dict[int, tuple[int, str | None]] = {}
+        self._unit_of = unit_of
+
+    @contextmanager
+    def open(self, account: int, uid: int, unit: str | None = None) -> Iterator[None]:
+        """Let the owner's run ask for the account's secret inside the block; from `unit` alone, if given."""
+        self._open[account] = (uid, unit)
+        try:
+            yield
+        finally:
+            self._open.pop(account, None)
+
+    def allows(self, account: int, peer: Peer) -> bool:
+        """Whether this process may have the secret now."""
+        uid, unit = self._open.get(account, (-1, None))
+        return uid == peer.uid and (unit is None or self._unit_of(peer.pid) == unit)
+
+
+def read_netstring(connection: socket.socket, limit: int = REQUEST_LIMIT) -> bytes | None:
+    """One netstring, or None at the end of the stream. Raises BadRequest."""
+    digits = b""
+    while True:
+        sign = connection.recv(1)
+        if not sign and not digits:
+            return None
+        if sign == b":" and digits:
+            break
+        if not sign.isdigit() or len(digits) >= 6:
+            raise BadRequest
+        digits += sign
+    length = int(digits)
+    if length > limit:
+        raise BadRequest
+    content = b""
+    while len(content) <= length:
+        part = connection.recv(length + 1 - len(content))
+        if not part:
+            raise BadRequest
+        content += part
+    if content[-1:] != b",":
+        raise BadRequest
+    return content[:-1]
+
+
+def netstring(content: bytes) -> bytes:
+    """A netstring: length, colon, content, comma."""
+    return b"%d:%s," % (len(content), content)
+
+
+class SecretServer:
+    """Serves both sockets in threads of its own, from `start()` to `stop()`."""
+
+    def __init__(self, vault: Vault, grants: Grants, run: Path, *, postfix_uid: int | None = None) -> None:
+        """`run` is where the sockets lie; `postfix_uid` is the user postfix's unless given."""
+        self._vault = vault
+        self._grants = grants
+        self._postfix = _uid("postfix") if postfix_uid is None else postfix_uid
+        self._servers: list[socketserver.ThreadingUnixStreamServer] = []
+        self._run = run
+
+    def start(self) -> None:
+        """Make the sockets and begin to answer. Raises OSError when they cannot be made."""
+        self._run.mkdir(parents=True, exist_ok=True, mode=0o755)
+        self._serve(self._run / "secrets", self._answer_postfix, mode=0o660, group="postfix")
+        # Any person's run may connect; whom it is answered to is decided above.
+        self._serve(self._run / "secret", self._answer_run, mode=0o666, group=None)
+
+    def stop(self) -> None:
+        """Stop answering and take the sockets away."""
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+            Path(str(server.server_address)).unlink(missing_ok=True)
+        self._servers.clear()
+
+    def _serve(self, path: Path, answer: Callable[[socket.socket], None], *, mode: int, group: str | None) -> None:
+        path.unlink(missing_ok=True)
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                connection: socket.socket = self.request
+                connection.settimeout(IDLE)
+                with suppress(OSError, BadRequest):
+                    answer(connection)
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+            request_queue_size = 64
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                # A traceback may show what was asked for, so only its kind is told.
+                LOG.exception("secret socket", exc_info=False)
+
+        old = os.umask(0o177)
+        try:
+            server = Server(str(path), Handler)
+        finally:
+            os.umask(old)
+        give_to(path, mode=mode, group=group)
+        self._servers.append(server)
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True, name=path.name
+        ).start()
+
+    def _answer_postfix(self, connection: socket.socket) -> None:
+        if peer_of(connection).uid not in (self._postfix, 0):
+            return
+        while (request := read_netstring(connection)) is not None:
+            name, _, key = request.partition(b" ")
+            if name != MAP.encode():
+                connection.sendall(netstring(b"PERM no such map"))
+                continue
+            connection.sendall(netstring(self._postfix_login(key)))
+
+    def _postfix_login(self, key: bytes) -> bytes:
+        """The reply for a sender's address. Postfix also asks for the destination host: that is not found."""
+        try:
+            address = parse_address(key.decode())
+        except (InputError, UnicodeDecodeError):
+            return b"NOTFOUND "
+        try:
+            with self._vault.database() as database:
+                row = database.row("SELECT id FROM account WHERE address_ascii = ?", address.ascii)
+            if row is None:
+                return b"NOTFOUND "
+            login = self._vault.login(row["id"], smtp=True)
+        except MojoError as error:
+            # Mail waits, and its owner is told by the account's state.
+            return f"TEMP {error.message}"[:500].encode()
+        return f"OK {login.user}:{login.secret}".encode()
+
+    def _answer_run(self, connection: socket.socket) -> None:
+        peer = peer_of(connection)
+        line = b""
+        while not line.endswith(b"\n") and len(line) < REQUEST_LIMIT:
+            part = connection.recv(REQUEST_LIMIT)
+            if not part:
+                break
+            line += part
+        connection.sendall(json.dumps(self._run_login(line, peer)).encode() + b"\n")
+
+    def _run_login(self, line: bytes, peer: Peer) -> dict[str, object]:
+        try:
+            number = json.loads(line)["account"]
+        except (ValueError, KeyError, TypeError):
+            return {"error": 'a request is one line: {"account": 7}'}
+        if not isinstance(number, int) or not self._grants.allows(number, peer) or not self._owns(number, peer.uid):
+            return {"error": say("vault.not-yours")}
+        try:
+            login = self._vault.login(number)
+        except MojoError as error:
+            kind = "no-secret" if isinstance(error, NoSecret) else type(error).__name__
+            return {"error": error.message, "kind": kind}
+        return {"user": login.user, "secret": login.secret, "token": login.token}
+
+    def _owns(self, number: int, uid: int) -> bool:
+        with self._vault.database() as database:
+            return database.row("SELECT 1 FROM account WHERE id = ? AND uid = ?", number, uid) is not None
+
+
+def _uid(name: str) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return 0
