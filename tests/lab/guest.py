@@ -19,7 +19,6 @@ EVERY = 0.5
 """Seconds between two looks at a condition."""
 PIECE = 1 << 18
 """Bytes of a file that go over the channel at a time."""
-PRIORITIES = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
 
 
 class MachineFailure(Exception):

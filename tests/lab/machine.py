@@ -113,8 +113,7 @@ class Machine(Guest):
             self._files = qemu.boot_files(raw, self.lane, self.work)
             self._card = Card(raw, self.work, logged=self.power_cuts)
             self.control = Control()
-            lines = [name for name in self.lane.serials if not self._control_is(name)]
-            self.consoles = [Console(name, self.logs / f"{self.name}-{name}.log") for name in lines]
+            self.consoles = [Console(name, self.logs / f"{self.name}-{name}.log") for name in self.lane.serials]
             for console in self.consoles:
                 console.log.write_bytes(b"")
             stack.callback(self.stop)
@@ -195,12 +194,8 @@ class Machine(Guest):
         if self.has_control:
             command += self.lane.control_chardev
         for name in self.lane.serials:
-            is_control = self.has_control and self._control_is(name)
-            command += ["-serial", "chardev:control" if is_control else f"unix:{self.work / name}"]
+            command += ["-serial", f"unix:{self.work / name}"]
         return [*command, "-mon", "chardev=qmp,mode=control"]
-
-    def _control_is(self, serial: str) -> bool:
-        return self.has_control and self.lane.control == f"/dev/{serial}"
 
     def _listen(self, stack: ExitStack, name: str) -> socket.socket:
         path = qemu.socket_path(self.work, name)
@@ -241,8 +236,14 @@ class Machine(Guest):
         self._running.close()
 
     def reset(self) -> None:
-        """Push the reset button."""
+        """Push the reset button; when this returns, the machine starts anew."""
+        self.check_on("reset")
+        since = self._qmp.count
         self.qmp("system_reset")
+        try:
+            self._qmp.wait_for(lambda event: event["event"] == "RESET", since, 60)
+        except QmpError as error:
+            raise self.failure(str(error)) from None
 
     def shutdown(self, limit: float = 120.0) -> None:
         """Have the machine power off by itself; raises MachineFailure when it is not off after `limit` seconds."""

@@ -83,8 +83,9 @@ LANES = {
                 "lan": "usb-net,netdev=lan,mac=52:54:00:4d:4d:00",
                 "uplink": "usb-net,netdev=uplink,mac=52:54:00:4d:4d:01",
             },
-            control="/dev/ttyAMA0",
-            control_chardev=(),
+            # an FTDI cable: of the Pi's own lines, ttyS1 has the console, and ttyAMA0 goes to the Bluetooth chip
+            control="/dev/ttyUSB0",
+            control_chardev=("-device", "usb-serial,chardev=control"),
             device_tree="bcm2837-rpi-3-b.dtb",
             seconds_to_boot=250.0,
         ),

@@ -35,14 +35,14 @@ class Qmp:
             with self._connection.makefile("r", encoding="utf-8", newline="\n") as lines:
                 for line in lines:
                     message = json.loads(line)
+                    if "event" in message and self._on_event:
+                        self._on_event(message)  # first, so that who waits for the event finds its effect
                     with self._news:
                         if "event" in message:
                             self.events.append(message)
                         elif "QMP" not in message:
                             self._answers.append(message)
                         self._news.notify_all()
-                    if "event" in message and self._on_event:
-                        self._on_event(message)
         except (OSError, ValueError):
             pass
         finally:
@@ -74,6 +74,12 @@ class Qmp:
             raise QmpError(f"QMP {name}: {answer['error']['desc']}")
         return answer.get("return")
 
+    @property
+    def count(self) -> int:
+        """How many events came so far; for wait_for()."""
+        with self._news:
+            return len(self.events)
+
     def wait_for(self, condition: Callable[[dict[str, Any]], bool], since: int, limit: float) -> dict[str, Any]:
         """The first event from number `since` on that meets `condition`; raises QmpError after `limit` seconds."""
 
@@ -91,7 +97,7 @@ class Qmp:
     def job(self, command: str, limit: float, /, **arguments: Any) -> None:
         """Run a command that is a job, such as snapshot-save, to its end. Raises QmpError with the job's error."""
         name = f"{command}-{time.monotonic_ns()}"
-        since = len(self.events)
+        since = self.count
         self.command(command, job_id=name, **arguments)
 
         def ended(event: dict[str, Any]) -> bool:
