@@ -53,10 +53,11 @@ class WriteLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.entries: tuple[Entry, ...] = ()
         with path.open("rb") as file:
             superblock = file.read(_SUPERBLOCK.size)
             if not superblock:
-                self.sector, self.counted, self.entries = 512, 0, ()
+                self.sector, self.counted = 512, 0
                 return
             if len(superblock) < _SUPERBLOCK.size:
                 raise WriteLogError(f"{path} is too short for a write log")

@@ -1,0 +1,113 @@
+"""What a person at the machine can do: look at its screen, press its keys, plug and pull its cables."""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.lab import keyboard, screen
+from tests.lab.guest import EVERY, Guest
+from tests.lab.qmp import Qmp, QmpError
+from tests.lab.screen import Picture
+
+VISIBLE = "visible"
+"""For type(): what was typed must be on the text screen that is shown."""
+
+
+class Hands(Guest):
+    """A machine that somebody stands at. `links` says which cables are plugged in."""
+
+    work: Path
+    links: dict[str, bool]
+    _qmp: Qmp
+    _dark: Picture
+    """The screen at power-on."""
+
+    @property
+    @abstractmethod
+    def is_on(self) -> bool:
+        """Whether QEMU runs."""
+
+    def qmp(self, command: str, limit: float = 60.0, /, **arguments: Any) -> Any:
+        """Run a QMP command, and give what it returns; raises MachineFailure when it fails or the machine is off."""
+        if not self.is_on:
+            raise self.failure(f"QMP {command}: the machine is off")
+        try:
+            return self._qmp.command(command, limit, **arguments)
+        except QmpError as error:
+            raise self.failure(str(error)) from None
+
+    @property
+    def vnc_port(self) -> int:
+        """The port of 127.0.0.1 where the screen can be looked at (only with `vnc`)."""
+        return int(self.qmp("query-vnc")["service"])
+
+    def screenshot(self, path: Path) -> Path:
+        """What the screen shows, as PNG."""
+        self.check_on("screenshot")
+        return screen.save(self._qmp, path)
+
+    def check_on(self, what: str) -> None:
+        """Raise MachineFailure when the machine is off."""
+        if not self.is_on:
+            raise self.failure(f"{what}: the machine is off")
+
+    def lit_pixels(self) -> int:
+        """How many pixels differ from the first; 0 while the screen is as at power-on, when QEMU writes on it."""
+        self.check_on("picture")
+        picture = screen.picture(self._qmp, self.work)
+        return 0 if picture == self._dark else picture.lit()
+
+    def wait_for_picture(self, limit: float = 60.0, pixels: int = 500) -> int:
+        """Wait until the machine shows something: at least `pixels` lit ones, some 10 letters."""
+        self.wait_until(lambda: self.lit_pixels() >= pixels, limit, what=f"a picture of {pixels} pixels")
+        return self.lit_pixels()
+
+    def key(self, keys: str) -> None:
+        """Press keys together, such as "ctrl-alt-f2" or "ret"."""
+        self.check_on("key")
+        try:
+            keyboard.press(self._qmp, keyboard.chord(keys))
+        except QmpError as error:
+            raise self.failure(str(error)) from None
+
+    def type(self, text: str, check: Callable[[], str] | str | None = VISIBLE, limit: float = 20.0) -> None:
+        """Type `text` at the keyboard, and see that it arrived.
+
+        check   VISIBLE: each line must be before the cursor of the text screen, and only then its return is
+                struck; a function: what the field holds, which must become `text` (without a last line end);
+                None: nothing is looked at, as for a password
+        limit   seconds until it must be there
+
+        Raises MachineFailure when something else arrived. Nothing is typed again.
+        """
+        self.check_on("type")
+        for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+            bare = line.removesuffix("\n")
+            keyboard.strike(self._qmp, bare)
+            if check is not None and bare:
+                self._check_typed(bare, check, limit)
+            keyboard.strike(self._qmp, line[len(bare) :])
+
+    def _check_typed(self, text: str, check: Callable[[], str] | str, limit: float) -> None:
+        until = time.monotonic() + limit
+        tty = self.active_tty() if check == VISIBLE else 0
+        while True:
+            there = check() if callable(check) else self.typed_on_tty(tty)
+            if there == text or (not callable(check) and there.endswith(text)):
+                return
+            if time.monotonic() >= until:
+                there = there if callable(check) else there[-len(text) - 20 :]
+                raise self.failure(f"typed {text!r}, but there is {there!r}")
+            self.wait(EVERY)
+
+    def link(self, up: bool, card: str = "uplink") -> None:
+        """Plug the cable of a network card in, or pull it out."""
+        if card not in self.links:
+            raise ValueError(f"there is no card {card!r}, only {', '.join(self.links)}")
+        self.qmp("set_link", name=card, up=up)
+        self.links[card] = up
