@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 Tree = dict[str, Any]
 
 
 class Answers:
-    """A tree of dicts and lists with text at its leaves. Changing it makes another one, so that a cut is never halfway."""
+    """A tree of dicts and lists with text at its leaves. Changing it makes another one."""
 
     def __init__(self, tree: Tree | None = None) -> None:
         self._tree: Tree = tree if tree is not None else {}
@@ -43,7 +44,7 @@ class Answers:
         tree = copy.deepcopy(self._tree)
         at: Any = tree
         parts = path.split(".")
-        for part, following in zip(parts, parts[1:], strict=False):
+        for part, following in pairwise(parts):
             empty: Any = [] if following.isdigit() else {}
             if isinstance(at, list):
                 if int(part) == len(at):

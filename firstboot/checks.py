@@ -20,53 +20,18 @@ LONGEST = 200
 # As the mail office reads a login (mojomail.addresses).
 LOGIN = re.compile(r"[a-z][a-z0-9]*([.-][a-z0-9]+)*")
 RESERVED = frozenset(
-    [
-        "abuse",
-        "admin",
-        "administrator",
-        "daemon",
-        "dovecot",
-        "dovenull",
-        "hostmaster",
-        "mail",
-        "mailer-daemon",
-        "mojomail",
-        "nobody",
-        "noreply",
-        "postfix",
-        "postmaster",
-        "root",
-        "roundcube",
-        "security",
-        "spam",
-        "support",
-        "vmail",
-        "webmaster",
-        "www",
-        "www-data",
-    ]
+    (
+        *("abuse", "admin", "administrator", "daemon", "dovecot", "dovenull", "hostmaster", "mail", "mailer-daemon"),
+        *("mojomail", "nobody", "noreply", "postfix", "postmaster", "root", "roundcube", "security", "spam"),
+        *("support", "vmail", "webmaster", "www", "www-data"),
+    )
 )
 COMMON = frozenset(
-    [
-        "password",
-        "passwort",
-        "12345678",
-        "123456789",
-        "1234567890",
-        "87654321",
-        "qwertyui",
-        "qwerty123",
-        "abcd1234",
-        "asdfghjk",
-        "iloveyou",
-        "mojomail",
-        "password1",
-        "password123",
-        "india123",
-        "krishna123",
-        "welcome1",
-        "admin123",
-    ]
+    (
+        *("password", "passwort", "12345678", "123456789", "1234567890", "87654321", "qwertyui", "qwerty123"),
+        *("abcd1234", "asdfghjk", "iloveyou", "mojomail", "password1", "password123", "india123", "krishna123"),
+        *("welcome1", "admin123"),
+    )
 )
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

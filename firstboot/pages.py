@@ -126,7 +126,7 @@ def label(wizard: Wizard, spot: Spot, choice: str) -> str:
 def _ready(wizard: Wizard, said: Texts) -> Screen:
     shown = ("language", "keyboard", "timezone", "name", "network.kind", "network.wifi.name", "link.kind")
     spots = {spot.path: spot for spot in wizard.spots()}
-    lines = []
+    lines: list[Line] = []
     for path in shown:
         if path in spots:
             value = wizard.answers.need(path)

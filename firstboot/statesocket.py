@@ -1,0 +1,43 @@
+"""Which screen is shown, for tests: one line of JSON to whoever connects. Never a secret."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+SOCKET = Path("run/mojomail/firstboot-state")
+
+
+class StateSocket:
+    """A Unix socket that only root may open, served by a thread of its own."""
+
+    def __init__(self, root: Path, state: Callable[[], Mapping[str, object]]) -> None:
+        path = root / SOCKET
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        self._state = state
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(path))
+        path.chmod(0o600)
+        self._socket.listen(4)
+        threading.Thread(target=self._serve, name="state", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                caller, _ = self._socket.accept()
+            except OSError:
+                return
+            with caller, contextlib.suppress(OSError):
+                caller.settimeout(2.0)
+                caller.sendall(json.dumps(self._state(), ensure_ascii=False).encode() + b"\n")
+
+    def close(self) -> None:
+        """Serve no more."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()

@@ -1,0 +1,104 @@
+"""What the state screen shows: the mail office's own status file, the card, and how warm the machine is."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .texts import Texts
+
+STATUS = Path("run/mojomail/status.json")
+"""Written by mojomaild, as a whole, whenever something changes."""
+TEMPERATURE = Path("sys/class/thermal/thermal_zone0/temp")
+HOT = 80
+"""Degrees Celsius from which a Pi makes itself slower."""
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Status:
+    """The node's state.
+
+    link          up, down, connecting, or "" when not known
+    signal        strength in %, None when not known
+    waiting       mails that have yet to go out, None when not known
+    last_contact  seconds since 1970, None for never
+    free          bytes free on the card
+    celsius       temperature, None when not known
+    """
+
+    link: str = ""
+    signal: int | None = None
+    waiting: int | None = None
+    last_contact: int | None = None
+    free: int = 0
+    celsius: int | None = None
+
+
+def read_status(root: Path) -> Status:
+    """The state now. What cannot be read is not known."""
+    try:
+        told = json.loads((root / STATUS).read_bytes())
+    except (OSError, ValueError):
+        told = {}
+    told = told if isinstance(told, dict) else {}
+    link = told.get("link")
+    link = link if isinstance(link, dict) else {"state": link}
+    try:
+        celsius: int | None = round(int((root / TEMPERATURE).read_text()) / 1000)
+    except (OSError, ValueError):
+        celsius = None
+    state = str(link.get("state") or "")
+    card = os.statvfs(root)
+    return Status(
+        link=state if state in ("up", "down", "connecting") else "",
+        signal=_number(link.get("signal")),
+        waiting=_number(told.get("waiting")),
+        last_contact=_number(told.get("last_contact")),
+        free=card.f_bavail * card.f_frsize,
+        celsius=celsius,
+    )
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def size(count: int) -> str:
+    """A number of bytes for people: "7.2 GB"."""
+    return f"{count / 1000 / MEGABYTE:.1f} GB" if count >= 1000 * MEGABYTE else f"{count / MEGABYTE:.0f} MB"
+
+
+def ago(seconds: float, said: Texts) -> str:
+    """How long ago something was; a time to come is just now (the clock was set back)."""
+    minutes = max(0, int(seconds // 60))
+    if minutes < 1:
+        return said.say("state|ago_now")
+    if minutes < 90:
+        return said.say("state|ago_minutes", n=minutes)
+    if minutes < 48 * 60:
+        return said.say("state|ago_hours", n=round(minutes / 60))
+    return said.say("state|ago_days", n=round(minutes / 60 / 24))
+
+
+def facts(status: Status, now: float, said: Texts) -> list[tuple[str, str, bool]]:
+    """What the screen says: label, value, and whether it is trouble."""
+    link = said.say(f"state|{status.link or 'unknown'}")
+    if status.link == "up" and status.signal is not None:
+        link += f", {said.say('state|signal', n=status.signal)}"
+    last = said.say("state|never") if status.last_contact is None else ago(now - status.last_contact, said)
+    waiting = said.say("state|unknown") if status.waiting is None else str(status.waiting)
+    told = [
+        (said.say("state|link"), link, status.link == "down"),
+        (said.say("state|waiting"), waiting, False),
+        (said.say("state|last_contact"), last, False),
+        (said.say("state|card"), said.say("state|free", size=size(status.free)), status.free < 200 * MEGABYTE),
+    ]
+    if status.celsius is not None:
+        hot = status.celsius >= HOT
+        shown = said.say("state|too_hot", n=status.celsius) if hot else f"{status.celsius} °C"
+        told.append((said.say("state|temperature"), shown, hot))
+    return told

@@ -1,0 +1,129 @@
+"""The wizard on the TV: draws its screens, and does what keys and mouse say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..screens import Screen
+from ..texts import texts
+from ..wizard import DONE, Wizard
+from .console import Console
+from .devices import Devices, Input
+from .drawing import Aside, Entry, Painter, Spots
+from .editing import Deed, clicked, entry_for, pressed
+from .layouts import Typist
+from .output import Output
+
+REFRESH = 30.0
+"""Seconds after which the screen is looked at again, though nothing has happened."""
+
+
+class Television:
+    """One TV, for as long as the wizard runs. `on_frame` is called after each picture."""
+
+    def __init__(
+        self,
+        wizard: Wizard,
+        devices: Devices,
+        console: Console,
+        output: Output,
+        *,
+        aside: Callable[[], Aside],
+        on_frame: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.wizard, self.devices, self.console, self.output = wizard, devices, console, output
+        self._aside, self._on_frame = aside, on_frame
+        self._typist = Typist()
+        self._spots = Spots()
+        self._was_active = True
+        self._stopping = False
+        self.screen: Screen = wizard.screen()
+        self.entry: Entry = entry_for(self.screen)
+        wizard.listen(devices.wake)
+
+    def stop(self) -> None:
+        """End run(), from any thread."""
+        self._stopping = True
+        self.devices.wake()
+
+    def run(self) -> None:
+        """Until the wizard is done."""
+        self._draw()
+        while self.wizard.at != DONE and not self._stopping:
+            dirty = False
+            for done in self.devices.wait(REFRESH):
+                dirty |= self._do(done)
+            active = self.console.active()
+            if active and not self._was_active:
+                self._typist.forget()
+            came_back, self._was_active = active and not self._was_active, active
+            new = self.output.look() if active else False
+            if active and (self._changed() or dirty or came_back or new):
+                self._draw(all_of_it=came_back or new)
+
+    def _changed(self) -> bool:
+        """Take up the wizard's screen; a place that is another one begins with an entry of its own."""
+        screen = self.wizard.screen()
+        if screen == self.screen:
+            return False
+        fresh = screen.at != self.screen.at or screen.choices != self.screen.choices
+        self.screen = screen
+        if fresh:
+            self.entry = entry_for(screen)
+        self.entry = replace(self.entry, chosen=min(self.entry.chosen, max(0, len(screen.choices) - 1)))
+        return True
+
+    def _do(self, done: Input) -> bool:
+        """What one input does; whether the picture is another one now."""
+        if done.kind == "wake":
+            return True
+        if not self.console.active():
+            return False
+        if done.kind == "key":
+            return self._key(done)
+        if done.kind in ("move", "place"):
+            self._point(done)
+            return False
+        if done.kind == "wheel":
+            return self._act(pressed(self.screen, self.entry, "up" if done.value > 0 else "down"))
+        if done.kind == "back":
+            return self._act(pressed(self.screen, self.entry, "back"))
+        at = self.output.pointer
+        return at is not None and self._act(clicked(self.screen, self.entry, self._spots.at(*at)))
+
+    def _key(self, done: Input) -> bool:
+        self._typist.layout = self.wizard.answers.get("keyboard") or "us"
+        what = self._typist.event(done.code, done.value)
+        if what.startswith("vt"):
+            self.console.activate(int(what[2:]))
+            return False
+        repeats = done.value == 2 and what in ("next", "back", "show")
+        return bool(what) and not repeats and self._act(pressed(self.screen, self.entry, what))
+
+    def _act(self, deed: Deed) -> bool:
+        self.entry = deed.entry
+        if deed.back:
+            self.wizard.back(self.screen.at)
+        elif deed.answer is not None and not self.wizard.answer(self.screen.at, deed.answer):
+            self.entry = replace(self.entry, touched=True)
+        return True
+
+    def _point(self, done: Input) -> None:
+        canvas = self.output.canvas
+        if canvas is None:
+            return
+        if done.kind == "place":
+            self.output.point(done.x * canvas.width, done.y * canvas.height)
+            return
+        x, y = self.output.pointer or (canvas.width / 2, canvas.height / 2)
+        self.output.point(x + done.x * canvas.height, y + done.y * canvas.height)
+
+    def _draw(self, *, all_of_it: bool = False) -> None:
+        if self.output.canvas is not None:
+            aside = self._aside()
+            if not self.devices.has_keyboard:
+                aside = replace(aside, warning=texts(self.screen.language).say("keys|no_keyboard"))
+            self._spots = Painter(self.output.canvas).paint(self.screen, self.entry, aside)
+            self.output.present(all_of_it=all_of_it)
+        self._on_frame()
