@@ -2,13 +2,16 @@
 # on the kernel's command line; F is the open port. Perl, because perl-base is in every Debian and python is not.
 # A line each way is "sum word word ...\n": sum is that of the bytes after the blank (so that a torn line is
 # dropped), and what may hold any byte is in hexadecimal, "-" when empty.
-#   run ID SECONDS COMMAND STDIN    ->   done ID CODE STDOUT STDERR    (code "late": killed at its limit)
-#   hello ID                        ->   here ID
+#   run ID AGE SECONDS COMMAND STDIN    ->   done ID CODE STDOUT STDERR    (code "late": killed at its limit)
+#   hello ID AGE                        ->   here ID
+#   begin ID AGE                        ->   here ID
+# What is of another age than the last that began here is dropped: when the machine goes back to a snapshot, a
+# request that was on its way reaches it in an age that is past.
 use strict;
 use warnings;
 use POSIX ();
 
-my ( $waiting, %jobs ) = ('');
+my ( $waiting, $age, %jobs ) = ('');
 my ( $ended, $child_ended );
 pipe( $ended, $child_ended ) or die "pipe: $!";
 $SIG{CHLD} = sub { syswrite $child_ended, 'x' };
@@ -81,11 +84,13 @@ sub obey {
     my ($line) = @_;
     my ( $sum, $rest ) = $line =~ /^(\d+) (.+)$/ or return;
     return if unpack( '%32C*', $rest ) != $sum;
-    my ( $word, @words ) = split / /, $rest;
-    if    ( $word eq 'hello' ) { say_line( 'here', @words ) }
-    elsif ( $word eq 'run' )   {
-        eval { begin(@words); 1 } or say_line( 'done', $words[0], 126, '-', unpack 'H*', $@ );
+    my ( $word, $id, $its_age, @words ) = split / /, $rest;
+    $age = $its_age if $word eq 'begin' || !defined $age;
+    return if $age ne $its_age;
+    if ( $word eq 'run' ) {
+        eval { begin( $id, @words ); 1 } or say_line( 'done', $id, 126, '-', unpack 'H*', $@ );
     }
+    else { say_line( 'here', $id ) }
 }
 
 say_line('ready');

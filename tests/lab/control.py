@@ -92,6 +92,8 @@ class Control:
         self._answers: dict[str, list[str]] = {}
         self._asked: set[str] = set()
         self._number = 0
+        self._age = 0
+        """Grows with every snapshot and restore; see agent.pl."""
         self._starts = 0
         """How often the far end has begun anew."""
         self._ready = False
@@ -186,7 +188,7 @@ class Control:
                 raise ControlError("the machine is off")
             if not self._ready:
                 raise ControlError("the control channel is not there (yet)")
-            self._send(line_of(word, number, *words))
+            self._send(line_of(word, number, str(self._age), *words))
 
             def is_over() -> bool:
                 return number in self._answers or self._starts != starts or self._connection is None
@@ -203,6 +205,15 @@ class Control:
         finally:
             with self._news:
                 self._asked.discard(number)
+
+    def begin_age(self, limit: float) -> None:
+        """Before and after a snapshot, and after a restore: what was asked in another age is not done in this one.
+
+        Raises ControlError when the far end does not answer within `limit` seconds.
+        """
+        with self._news:
+            self._age += 1
+        self._ask(limit, "begin")
 
     def greet(self, limit: float) -> None:
         """Raise ControlError unless the far end answers within `limit` seconds."""

@@ -339,11 +339,13 @@ class Machine(Hands):
         """Keep the machine as it is now, running and with its memory, for restore(). Takes seconds."""
         if self.power_cuts:
             raise LabError("a machine with power_cuts=True has no snapshots")
+        self._begin_age()
         if name in self._snapshots:
             self._job("snapshot-delete", name, limit, devices=[qemu.DISK])
         self._job("snapshot-save", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
         said = [console.keep() for console in self.consoles]
         self._snapshots[name] = Snapshot(dict(self.links), self.control.is_ready, self.started, said)
+        self._begin_age()
 
     def restore(self, name: str, limit: float = 300.0) -> None:
         """Take the machine back to a snapshot, from where it goes on. Its cables and its clock are as they were."""
@@ -363,6 +365,14 @@ class Machine(Hands):
         else:
             self.control.forget()
         self.qmp("cont")
+        self._begin_age()
+
+    def _begin_age(self) -> None:
+        if self.control.is_ready:
+            try:
+                self.control.begin_age(120)
+            except ControlError as error:
+                raise self.failure(str(error)) from None
 
     def _job(self, command: str, name: str, limit: float, /, **arguments: Any) -> None:
         self.check_on(command)

@@ -123,16 +123,24 @@ def test_two_commands_run_at_once(control: Control, tmp_path: Path) -> None:
 
 
 def test_half_a_line_that_was_lost_does_not_spoil_the_next(control: Control, far_end: FarEnd) -> None:
-    request = line_of("run", "999", "10", pack(b"exit 7"), "-")
+    request = line_of("run", "999", "0", "10", pack(b"exit 7"), "-")
     os.write(far_end._tty, b"12 gar")  # what the near end hears
     far_end.near.sendall(request[: len(request) // 2])
     assert control.run("echo here", 10).stdout == "here\n"
 
 
 def test_an_answer_nobody_waits_for_is_dropped(control: Control, far_end: FarEnd) -> None:
-    far_end.near.sendall(line_of("run", "stale", "10", pack(b"echo stale"), "-"))
+    far_end.near.sendall(line_of("run", "stale", "0", "10", pack(b"echo stale"), "-"))
     assert control.run("echo fresh", 10).stdout == "fresh\n"
     assert not control._answers
+
+
+def test_a_request_of_a_past_age_is_not_done(control: Control, far_end: FarEnd, tmp_path: Path) -> None:
+    control.begin_age(10)
+    far_end.near.sendall(line_of("run", "stale", "0", "10", pack(f"touch {tmp_path}/stale".encode()), "-"))
+    assert control.run("echo here", 10).stdout == "here\n"
+    control.begin_age(10)
+    assert control.run(f"ls {tmp_path}", 10).stdout == ""
 
 
 def test_a_machine_that_begins_anew_fails_who_waits_and_then_answers_again(control: Control, far_end: FarEnd) -> None:
