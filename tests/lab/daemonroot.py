@@ -16,7 +16,6 @@ from typing import Any
 from imagebuilder import namespace
 from imagebuilder.errors import BuildError
 from imagebuilder.overlay import mount_overlay
-
 from tests.lab.daemontree import USERS, in_use
 from tests.lab.processes import run, start
 
@@ -37,7 +36,7 @@ class DaemonRoot:
         self._tree = tree
         self._undo = ExitStack()
         self._network = work / "network"
-        """The network namespace, as a file (network_namespaces(7)): whichever thread starts a daemon, it lives there."""
+        """The network namespace as a file (network_namespaces(7)): daemons live there, whoever starts them."""
 
     def mount(self) -> None:
         """Mount it; daemons started from now on live in the network namespace of the calling thread."""

@@ -29,6 +29,8 @@ UPLINK = f"{ADDRESS}/24"
 PROVIDERS_NET = "203.0.113.1/24"
 SERVICES = {"imap": ("imap",), "smtp": ("smtp",), "mx": ("mx",), "all": ("imap", "smtp", "mx")}
 """What `service` may be: the mailbox's port, the one for sending, the one other providers deliver to, or all."""
+QUIET = 0.1
+"""Seconds without a new file after which queues count as empty, bounces of what was in them included."""
 FAULTS = ("refuse", "drop", "hang")
 
 
@@ -101,10 +103,17 @@ class Internet:
 
     def clear(self) -> None:
         """Back to the state at the start: no accounts, no mail, no faults. Daemons that run go on running."""
-        for name, provider in self._providers.items():
-            self.up(name)
-            self._front.cut(name, SERVICES["all"])
+        running = [provider for provider in self._providers.values() if provider.running]
+        for provider in running:  # nothing more comes in
+            self._front.set(Fault("refuse"), provider.provider.name, SERVICES["all"])
+        quiet = time.monotonic()
+        while running and time.monotonic() - quiet < QUIET:
+            if sum(provider.empty_queues() for provider in running):
+                quiet = time.monotonic()
+            time.sleep(QUIET / 10)
+        for provider in self._providers.values():
             provider.clear()
+            self.up(provider.provider.name)
 
     def start_all(self) -> float:
         """Start the daemons of all providers now; returns the seconds it took."""
@@ -284,6 +293,8 @@ class Internet:
         """
         if stage not in ("mail", "rcpt", "data", "message") or not 400 <= code <= 599:
             raise LabError(f"mail cannot be refused at {stage!r} with {code}")
+        if text[:2] in ("2.", "4.", "5.") and text[0] != str(code)[0]:
+            raise LabError(f"{text.split()[0]} does not go with {code}")
         self._named(provider).rules.append(Rule(stage, f"{code} {text}", sender, recipient, times))
 
     def accept(self, provider: str) -> None:

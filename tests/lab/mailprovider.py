@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
 import shutil
 import signal
@@ -17,7 +18,6 @@ from typing import Any
 
 import jinja2
 
-from imagebuilder.layers import remove_tree
 from tests.lab.authority import Certificate
 from tests.lab.daemonroot import DaemonRoot
 from tests.lab.mailboxes import Mailbox, MailboxError
@@ -103,6 +103,8 @@ class MailProvider(Habits):
         self.accounts: dict[str, Account] = {}
         self.posted: list[Posted] = []
         self.rules: list[Rule] = []
+        self._homes: dict[str, str] = {}
+        self._numbers = itertools.count(1)
         self._mailboxes: dict[str, Mailbox] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._milter: Milter | None = None
@@ -210,28 +212,24 @@ class MailProvider(Habits):
                 self._processes["postfix"].send_signal(signal.SIGHUP)
 
     def clear(self) -> None:
-        """Forget accounts, mail, queues, rules and what was posted."""
+        """Forget accounts, mail, rules and what was posted; the queues are to be empty, and nothing to come in."""
         with self._lock:
-            self.accounts.clear()
+            for address in list(self.accounts):
+                self._forget(address)
             self._write_accounts()
             self.posted.clear()
             self.rules.clear()
             if self.size_limit != self.provider.size_limit:
                 self.set_size_limit(self.provider.size_limit)
-            for mailbox in self._mailboxes.values():
-                mailbox.close()
-            self._mailboxes.clear()
-            spool = self.root.inside(f"/var/spool/{self.provider.name}")
-            for queue in QUEUES:
-                for path in (spool / queue).rglob("*"):
-                    if path.is_file():
-                        path.unlink(missing_ok=True)
-            mail = self.root.inside(f"/srv/mail/{self.provider.name}")
-            gone = self.root.inside("/srv/mail") / f".{self.provider.name}.{time.monotonic_ns()}"
-            mail.rename(gone)
-            self.root.directory(f"/srv/mail/{self.provider.name}", "vmail")
-            remove_tree(gone)
             (self.root.logs / self.provider.name / "logins").write_text("")
+
+    def empty_queues(self) -> int:
+        """Remove what waits or is on its way; returns how many files it was."""
+        spool = self.root.inside(f"/var/spool/{self.provider.name}")
+        found = [path for queue in QUEUES for path in (spool / queue).rglob("*") if path.is_file()]
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
 
     # ---- accounts and mailboxes
 
@@ -253,7 +251,10 @@ class MailProvider(Habits):
         with self._lock:
             if provider_of(account.address) is not self.provider:
                 raise LabError(f"{account.address} is not an address of {self.provider.name}")
-            self.accounts[account.address.lower()] = account
+            name = account.address.lower()
+            self.accounts[name] = account
+            if name not in self._homes:
+                self._homes[name] = f"/srv/mail/{self.provider.name}/{next(self._numbers)}"
             self._write_accounts()
 
     def change_account(self, address: str, **changes: Any) -> None:
@@ -268,10 +269,18 @@ class MailProvider(Habits):
         """Remove an account with its mail."""
         with self._lock:
             gone = self.account(address)
-            del self.accounts[gone.address.lower()]
-            self._write_accounts()
             self.kick(gone.address)
-            remove_tree(self._home(gone.address))
+            self._forget(gone.address.lower())
+            self._write_accounts()
+
+    def _forget(self, name: str) -> None:
+        """Drop an account and its mail. A session that still runs may go on there: nobody else gets that place."""
+        del self.accounts[name]
+        home = self.root.inside(self._homes.pop(name))
+        mailbox = self._mailboxes.pop(name, None)
+        if mailbox is not None:
+            mailbox.close()
+        shutil.rmtree(home, ignore_errors=True)
 
     def kick(self, address: str) -> None:
         """End an account's IMAP sessions."""
@@ -314,13 +323,14 @@ class MailProvider(Habits):
             raise LabError(f"{folder} of {address} kept its UIDVALIDITY")
 
     def _home(self, address: str) -> Path:
-        return self.root.inside(f"/srv/mail/{self.provider.name}/{address.lower()}")
+        return self.root.inside(self._homes[address.lower()])
 
     def _write_accounts(self) -> None:
         lines = []
-        for account in self.accounts.values():
+        for name, account in self.accounts.items():
+            home = self._homes[name]
             quota = 1 if account.full else account.quota
-            lines.append(f"{account.address.lower()}\t{account.password}\t{account.ordinary}\t{quota}\n")
+            lines.append(f"{name}\t{account.password}\t{account.ordinary}\t{quota}\t{home}\n")
         self.root.write(f"/etc/{self.provider.name}/accounts", "".join(lines))
 
     def logins(self, address: str) -> list[Login]:
