@@ -27,6 +27,7 @@ from typing import Any
 from tests.lab import inside, processes
 from tests.lab.links import Link
 from tests.lab.processes import LabError
+from tests.lab.providers import PROVIDERS
 from tests.lab.remote import Proxy, Remote
 from tests.lab.village import Place
 from tests.lab.wire import Counts, Fates
@@ -108,7 +109,9 @@ class World:
         self._router = router
         self._open = contextlib.ExitStack()
         self._internet: Any = None
-        self._names = _provider_names()
+        self._names = {
+            address: provider.name for provider in PROVIDERS.values() for address in provider.addresses.values()
+        }
 
     def __enter__(self) -> World:
         with contextlib.ExitStack() as stack:
@@ -212,12 +215,3 @@ class World:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
         processes.end(self.process)
-
-
-def _provider_names() -> dict[str, str]:
-    """Whose each far address is."""
-    try:
-        from tests.lab.providers import PROVIDERS
-    except ModuleNotFoundError:
-        return {}
-    return {address: provider.name for provider in PROVIDERS.values() for address in provider.addresses.values()}

@@ -1,0 +1,177 @@
+"""Nothing of a world is left when its test is killed, interrupted or fails; and why there can be none is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab import browser, processes
+from tests.lab.processes import LabError
+from tests.lab.world import ROOT, World
+
+TEST = """
+import json, os, signal
+from pathlib import Path
+from tests.lab.world import World
+
+def test_something(tmp_path):
+    with World(tmp_path / "world") as world, world.village.browser() as page, world.internet_socket() as far:
+        page.set_content("<p>here")
+        holder = Path(f"/proc/{world.village.holder}")
+        found = {
+            "wires": str(world.wires),
+            "namespaces": [str((holder / "ns" / name).readlink()) for name in ("user", "net", "pid", "mnt")],
+        }
+        Path(os.environ["READY"] + ".partial").write_text(json.dumps(found))
+        Path(os.environ["READY"] + ".partial").rename(os.environ["READY"])
+        ENDING
+"""
+
+
+def relations() -> dict[int, tuple[int, str]]:
+    """Every process of the host: its parent and the time it started, in ticks."""
+    found = {}
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                fields = (place / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if fields[0] != "Z":
+                found[int(place.name)] = (int(fields[1]), fields[19])
+    return found
+
+
+def descendants(ancestor: int) -> dict[int, str]:
+    """The processes that came from one, and when each started."""
+    now, family = relations(), {ancestor}
+    while more := {child for child, (parent, _) in now.items() if parent in family} - family:
+        family |= more
+    return {number: now[number][1] for number in family - {ancestor} if number in now}
+
+
+def still_there(family: dict[int, str], namespaces: list[str]) -> list[str]:
+    """Which of these processes live, and who else lives in these namespaces."""
+    left = []
+    for number, (_parent, started) in relations().items():
+        homes = set()
+        for name in ("user", "net", "pid", "mnt"):
+            try:
+                homes.add(str(Path(f"/proc/{number}/ns/{name}").readlink()))
+            except OSError:
+                continue
+        if family.get(number) == started or homes & set(namespaces):
+            left.append(f"{number} {command_of(number)}")
+    return left
+
+
+def command_of(number: int) -> str:
+    try:
+        return Path(f"/proc/{number}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return "(gone)"
+
+
+@pytest.mark.parametrize(
+    ("ending", "stop"),
+    [
+        pytest.param("signal.pause()", signal.SIGKILL, id="killed"),
+        pytest.param("signal.pause()", signal.SIGINT, id="interrupted"),
+        pytest.param("assert False, 'as meant'", None, id="failed"),
+    ],
+)
+def test_nothing_is_left_of_the_world_of_a_test(tmp_path: Path, ending: str, stop: int | None) -> None:
+    script, ready = tmp_path / "test_something.py", tmp_path / "ready"
+    # The failing test waits for us to look around before it fails.
+    look = f"open({str(tmp_path / 'looked')!r}).read()\n        " if stop is None else ""
+    script.write_text(TEST.replace("ENDING", look + ending))
+    os.mkfifo(tmp_path / "looked")
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", tmp_path]
+    words += ["--basetemp", tmp_path / "temporary", script]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "READY": str(ready)}
+    with (tmp_path / "output").open("wb") as output:
+        test = processes.start(words, stdout=output, stderr=output, env=environment)
+    try:
+        wait_until(lambda: ready.exists() or test.poll() is not None, 60)
+        assert ready.exists(), (tmp_path / "output").read_text()
+        found = json.loads(ready.read_text())
+        family = descendants(test.pid)
+        commands = " ".join(command_of(number) for number in family)
+        assert "tests.lab.inside" in commands and "chromium" in commands
+        assert len(still_there({}, found["namespaces"][1:])) > 2, "the world's processes are not seen"
+        if stop is None:
+            (tmp_path / "looked").write_text("yes")
+        else:
+            os.killpg(test.pid, stop)
+        test.wait(60)
+        wait_until(lambda: not still_there(family, found["namespaces"]), 20)
+        wait_until(lambda: not Path(found["wires"]).exists(), 20)
+        said = (tmp_path / "output").read_text()
+        assert stop is not None or "as meant" in said
+        assert stop != signal.SIGINT or "KeyboardInterrupt" in said
+    finally:
+        processes.end(test)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s in vain"
+        time.sleep(0.05)
+
+
+def test_a_host_that_forbids_namespaces_is_told_what_mends_it(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from tests.lab.world import World; from tests.lab.processes import LabError\n"
+        "Path('/proc/sys/user/max_user_namespaces').write_text('0')\n"
+        "try:\n    World(Path(sys.argv[1])).__enter__()\n"
+        "except LabError as error:\n    print(error)\n"
+    )
+    words = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program, str(tmp_path)]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert said.stdout.startswith("no world can be made on this host: "), said
+    assert "sudo" in said.stdout and said.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(("program", "package"), [("nsenter", "util-linux"), ("chromium", "chromium")])
+def test_a_missing_program_is_named_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, package: str
+) -> None:
+    monkeypatch.setattr(processes, "SBIN", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for other in {"nsenter", "setpriv", "chromium"} - {program}:
+        (tmp_path / other).touch(0o755)
+    with pytest.raises(LabError, match=f"{program} is missing: sudo apt-get install {package}"):
+        browser.wrapper(tmp_path, 1)
+
+
+def test_a_second_world_stands_beside_the_first(tmp_path: Path) -> None:
+    with (
+        World(tmp_path / "one") as one,
+        World(tmp_path / "two") as two,
+        one.internet_socket() as server,
+        two.abroad.socket() as caller,
+    ):
+        server.bind(("192.0.2.1", 80))
+        server.listen()
+        with pytest.raises(ConnectionRefusedError):
+            caller.connect(("192.0.2.1", 80))
+
+
+def test_a_world_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        family = descendants(world.process.pid)
+        assert len(family) == 4
+        world.process.kill()
+        world.process.wait()
+        wait_until(lambda: not still_there(family, []), 20)
+    assert not world.wires.exists()
