@@ -273,6 +273,12 @@ def test_what_is_put_in_is_as_it_was_given(internet: Any, node: Place) -> None:
     assert internet.messages(ASHA)[0].subject == "कल मिलेंगे"
 
 
+def test_many_messages_are_put_in_at_once(internet: Any, node: Place) -> None:
+    mails = [message(DEV, BINA, subject=f"number {number}").as_bytes() for number in range(200)]
+    assert internet.put_all(BINA, mails) == list(range(1, 201))
+    assert subjects(internet, BINA)[::199] == ["number 0", "number 199"]
+
+
 def test_gmail_puts_its_own_address_in_place_of_a_foreign_one(internet: Any, node: Place) -> None:
     with smtp(node, "smtp.gmail.com", login=ASHA) as client:
         client.send_message(message("Asha <asha@village.example>", DEV))

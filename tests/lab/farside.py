@@ -190,12 +190,11 @@ class Internet:
         self, address: str, message: bytes, folder: str = INBOX, flags: Sequence[str] = (), date: float | None = None
     ) -> int:
         """Put a message into a folder, as if it had come in at `date` (seconds since 1970); returns its UID."""
-        return self._of(address).file(address, message, folder, tuple(flags), date)
+        return self._of(address).file(address, [message], folder, tuple(flags), date)[0]
 
     def put_all(self, address: str, messages: Sequence[bytes], folder: str = INBOX) -> list[int]:
         """Put many messages into a folder; returns their UIDs."""
-        provider = self._of(address)
-        return [provider.file(address, message, folder, (), None) for message in messages]
+        return self._of(address).file(address, messages, folder, (), None) if messages else []
 
     def folders(self, address: str) -> dict[str, list[str]]:
         """An account's folders, each with its attributes."""

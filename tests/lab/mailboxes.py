@@ -54,6 +54,15 @@ class _Pipe(imaplib.IMAP4):
         self.process.stdin.write(data)
         self.process.stdin.flush()
 
+    def append_all(self, folder: str, told: str, messages: Sequence[bytes]) -> Any:
+        """APPEND with several messages (RFC 3502) that wait for no leave (RFC 7888); imaplib knows only one by one."""
+        tag = self._new_tag()  # type: ignore[attr-defined]
+        self.send(b"%s APPEND %s" % (tag, folder.encode()))
+        for message in messages:
+            self.send(f"{told} {{{len(message)}+}}\r\n".encode() + message)
+        self.send(b"\r\n")
+        return self._command_complete("APPEND", tag)  # type: ignore[attr-defined]
+
     def shutdown(self) -> None:
         end(self.process)
 
@@ -97,15 +106,15 @@ class Mailbox:
     def _select(self, folder: str) -> None:
         self._do("select", quoted(folder))
 
-    def put(self, message: bytes, folder: str, flags: Sequence[str], date: float | str | None) -> int:
-        """Append a message and return its UID. `date` is its INTERNALDATE: seconds since 1970, or as IMAP has it."""
-        when = imaplib.Time2Internaldate(date) if date is not None and not isinstance(date, str) else date
-        told = f"({' '.join(flags)})" if flags else None
+    def put(self, messages: Sequence[bytes], folder: str, flags: Sequence[str], date: float | None) -> list[int]:
+        """Append messages, all or none (RFC 3502), and return their UIDs. `date`: INTERNALDATE, seconds since 1970."""
+        told = f" ({' '.join(flags)})" if flags else ""
+        when = f" {imaplib.Time2Internaldate(date)}" if date is not None else ""
         with self._lock:
-            answer = self._do("append", quoted(folder), told, when, message)
-        found = re.search(rb"APPENDUID \d+ (\d+)", answer[0])
+            answer = self._do("append_all", quoted(folder), f"{told}{when}", messages)
+        found = re.search(rb"APPENDUID \d+ (\d+)(?::(\d+))?", answer[0])
         assert found is not None
-        return int(found[1])
+        return list(range(int(found[1]), int(found[2] or found[1]) + 1))
 
     def folders(self) -> dict[str, list[str]]:
         """Each folder's name with its attributes (RFC 9051, 7.3.1), those for its use among them."""

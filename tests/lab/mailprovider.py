@@ -5,11 +5,13 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.utils import formataddr, parseaddr
@@ -302,13 +304,16 @@ class MailProvider(Habits):
                 self._mailboxes[name] = Mailbox(self.root, f"/etc/{self.provider.name}/dovecot.conf", name)
             return self._mailboxes[name]
 
-    def file(self, address: str, message: bytes, folder: str, flags: tuple[str, ...], date: float | None) -> int:
-        """Put a message into a folder, and where the provider keeps all mail in one folder, into that."""
+    def file(
+        self, address: str, messages: Sequence[bytes], folder: str, flags: tuple[str, ...], date: float | None
+    ) -> list[int]:
+        """Put messages into a folder, and where the provider keeps all mail in one folder, into that; their UIDs."""
         mailbox = self.mailbox(address)
-        uid = mailbox.put(message, folder, flags, date)
+        lines = [re.sub(rb"\r?\n", b"\r\n", message) for message in messages]
+        uids = mailbox.put(lines, folder, flags, date)
         if self.provider.all_folder and folder in (INBOX, self.provider.sent_folder):
-            mailbox.put(message, self.provider.all_folder, flags, date)
-        return uid
+            mailbox.put(lines, self.provider.all_folder, flags, date)
+        return uids
 
     def renumber(self, address: str, folder: str) -> None:
         """Give a folder a new UIDVALIDITY, and its messages UIDs from 1 on, as after a restore from a backup."""
@@ -406,7 +411,7 @@ class MailProvider(Habits):
             self.posted.append(posted)
         if account is not None and self.provider.sent_folder:
             try:
-                self.file(account.address, content, self.provider.sent_folder, ("\\Seen",), None)
+                self.file(account.address, [content], self.provider.sent_folder, ("\\Seen",), None)
             except MailboxError as error:  # such as a full mailbox
                 return f"452 4.2.2 {error}"
         return None
