@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import http.server
 import socket
 import ssl
@@ -406,6 +407,24 @@ def test_a_phone_browses_the_village_by_the_nodes_names(world: World, node: Node
         assert page.evaluate("[innerWidth, 'ontouchstart' in window]") == [360, True]
         page.screenshot(path=tmp_path / "phone.png")
     assert (tmp_path / "phone.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_phones_browse_at_once_and_share_nothing(world: World, node: Node) -> None:
+    with web_server(node.place, "10.77.0.1"), world.village.browser() as one, world.village.browser() as other:
+        for page in (one, other):
+            page.goto("http://10.77.0.1/")
+        one.evaluate("localStorage.setItem('who', 'one')")
+        assert other.evaluate("localStorage.getItem('who')") is None
+
+
+def test_a_port_of_the_host_leads_to_the_node(world: World, node: Node) -> None:
+    with web_server(node.place, "10.77.0.1"), world.village.forward(80) as forward:
+        here = forward.address
+        with contextlib.closing(http.client.HTTPConnection(*here, timeout=20)) as caller:
+            caller.request("GET", "/")
+            assert b"<p id=who>10.77.0.2</p>" in caller.getresponse().read()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(here)
 
 
 def test_an_error_inside_says_what_and_where(world: World) -> None:

@@ -12,7 +12,7 @@ from tests.lab import processes
 from tests.lab.processes import LabError
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, ViewportSize
+    from playwright.sync_api import Page, Playwright, ViewportSize
 
 PHONE: ViewportSize = {"width": 360, "height": 740}
 """The size of a cheap phone's screen, in CSS pixels."""
@@ -42,6 +42,32 @@ def wrapper(directory: Path, holder: int) -> Path:
     return program
 
 
+class _Shared:
+    """Playwright's driver: a process may have one at a time (and one thread), however many browsers it has."""
+
+    users = 0
+    playwright: Playwright
+    closing = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def playwright() -> Iterator[Playwright]:
+    """Playwright, started for the first who asks and ended with the last."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        raise LabError("Playwright is missing: .venv/bin/pip install -r requirements-dev.txt") from None
+    if _Shared.users == 0:
+        _Shared.playwright = _Shared.closing.enter_context(sync_playwright())
+    _Shared.users += 1
+    try:
+        yield _Shared.playwright
+    finally:
+        _Shared.users -= 1
+        if _Shared.users == 0:
+            _Shared.closing.close()
+
+
 @contextlib.contextmanager
 def page(
     holder: int,
@@ -58,15 +84,10 @@ def page(
     `phone`: a touch screen of 360 x 740; `viewport` is another size in CSS pixels. `limit` is how many seconds an
     action may take. Other options are those of Playwright's Browser.new_context().
     """
-    try:
-        from playwright.sync_api import sync_playwright
-    except ModuleNotFoundError:
-        raise LabError("Playwright is missing: .venv/bin/pip install -r requirements-dev.txt") from None
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(processes.temporary_directory("mojo-browser-"))
         program = wrapper(directory, holder)
-        driver = stack.enter_context(sync_playwright())
-        chromium = driver.chromium.launch(
+        chromium = stack.enter_context(playwright()).chromium.launch(
             executable_path=str(program), args=list(ARGUMENTS), headless=True, handle_sigint=False, handle_sigterm=False
         )
         stack.callback(chromium.close)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import browser, dns
+from tests.lab.forward import Forward
 from tests.lab.inside import NODE_ADDRESS
 
 Socket = socket.socket
@@ -69,6 +70,10 @@ class Place:
         with contextlib.suppress(ValueError):
             return str(ipaddress.ip_address(host))
         return self.resolve(host)[0]
+
+    def forward(self, port: int, host: str = NODE_ADDRESS, *, here: int = 0) -> Forward:
+        """A context manager: a port of this machine (`here`, or any that is free) that leads to `host`:`port`."""
+        return Forward(lambda: self.connect(host, port), here)
 
     def imap(
         self,
