@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import struct
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from tests.lab.control import ControlError
 from tests.lab.guest import CommandFailed
 from tests.lab.machine import Machine, MachineFailure
 
+ROOT = Path(__file__).resolve().parents[2]
 EVERY_KEY = "The 5 boxing wizards jump quickly: !@#$%^&*()_+-={}[]|\\;'\"<>,.?/`~ PACK MY BOX"
 
 
@@ -170,6 +175,26 @@ def test_a_bundle_holds_all_one_would_look_at(node: Machine, tmp_path: Path) -> 
     assert all(
         kept[name] for name in ("screen.png", "tty.txt", "state.txt", "journal.txt", "versions.json", "qemu.txt")
     )
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_of_a_machine_whose_owner_is_ended(image: Path, how: signal.Signals) -> None:
+    program = (
+        "import sys, threading\nfrom pathlib import Path\nfrom tests.lab.machine import Machine\n"
+        "with Machine(Path(sys.argv[1])) as node:\n"
+        "    node.start()\n    print(node.process.pid, node.work, flush=True)\n    threading.Event().wait()\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program, image], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    pid, work = owner.stdout.readline().split()
+    assert Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/")
+    owner.send_signal(how)
+    owner.communicate(timeout=30)
+    until = time.monotonic() + 30
+    while (Path(f"/proc/{pid}").exists() or Path(work).exists()) and time.monotonic() < until:
+        threading.Event().wait(0.05)
+    assert not Path(work).exists()
+    assert not Path(f"/proc/{pid}").exists()
 
 
 @pytest.fixture(scope="module")

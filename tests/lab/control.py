@@ -52,7 +52,8 @@ def kernel_arguments(device: str, is_tty: bool) -> str:
     unit = (
         "[Unit]\nDefaultDependencies=no\nIgnoreOnIsolate=yes\nStartLimitIntervalSec=0\n"
         "[Service]\nRestart=always\nRestartSec=1\nOOMScoreAdjust=-999\n"
-        f"""ExecStart=perl -e 'open F,"+<",glob"{device}"or die;{raw}syswrite F,"\\nload\\n";"""
+        f"""ExecStart=perl -e 'sleep 1 until-e($p=(glob"{device}")[0]);open F,"+<",$p or die;"""
+        f"""{raw}syswrite F,"\\nload\\n";"""
         """while(<F>){eval pack"H*",$1 if/^agent (.+)/}'\n"""
     )
     packed = base64.b64encode(unit.encode()).decode()
