@@ -154,6 +154,12 @@ def test_a_missing_program_is_named_with_its_package(
         browser.wrapper(tmp_path, 1)
 
 
+def test_a_missing_playwright_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(LabError, match="Playwright is missing: .*pip install"), browser.playwright():
+        pass
+
+
 def test_a_second_world_stands_beside_the_first(tmp_path: Path) -> None:
     with (
         World(tmp_path / "one") as one,
