@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import SystemFault
-from .process import Done, Runner, demand, run
+from .process import Runner, demand, run
 from .surroundings import Provider
 
 COMMAND = "mojomail"
+NO_LINK = "no-link"
+"""The finding of a test when there is no link."""
 ANSWERED_NO = 2
 """Exit code of the command when what was asked for cannot be: nobody with that login, an address that is none."""
 
@@ -35,7 +37,7 @@ def provider_of(address: str, language: str) -> Provider | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of trying an account: ok, wait (no link), password, server, or other with the reason in words."""
+    """What became of trying an account: ok, wait (no link), or trouble with the reason in plain words."""
 
     finding: str
     reason: str = ""
@@ -47,66 +49,64 @@ class Office:
     def __init__(self, runner: Runner = run) -> None:
         self._run = runner
 
-    def _call(self, *words: str, stdin: str = "", limit: float = 60.0) -> Done:
-        return self._run(COMMAND, *words, stdin=stdin, limit=limit)
+    def prepare(self) -> None:
+        """Let the database take the node's name, and finish what a power cut has left."""
+        demand(self._run, COMMAND, "database", "prepare")
 
     def has_person(self, login: str) -> bool:
         """Whether there is a person with this login. Raises SystemFault when the command does not work."""
-        done = self._call("person", "show", login, "--json")
+        done = self._run(COMMAND, "person", "show", login, "--json")
         if done.code not in (0, ANSWERED_NO):
             raise SystemFault(f"mojomail person show failed with exit code {done.code}: {done.said}")
         return done.code == 0
 
     def add_person(self, login: str, name: str, language: str, password: str) -> None:
-        """Make a person; the password may be used at once. Raises SystemFault."""
-        demand(
-            self._run,
-            *(COMMAND, "person", "add", login, "--name", name, "--language", language, "--password-stdin"),
-            stdin=password + "\n",
-        )
+        """Make a person, who can log in at once. Raises SystemFault."""
+        words = ("person", "add", login, "--name", name, "--language", language, "--password-fd", "0")
+        demand(self._run, COMMAND, *words, stdin=f"{password}\n")
 
-    def has_account(self, login: str, address: str) -> bool:
-        """Whether a person has this address."""
-        return address.lower() in {item.lower() for item in self._addresses(login)}
-
-    def _addresses(self, login: str) -> list[str]:
-        listed = self._json("account", "list", login, "--json")
-        found = listed if isinstance(listed, list) else listed.get("accounts", [])
-        return [str(item["address"]) for item in found]
-
-    def _json(self, *words: str) -> Any:
-        output = demand(self._run, COMMAND, *words)
-        try:
-            return json.loads(output)
-        except ValueError:
-            raise SystemFault(f"mojomail {' '.join(words)} did not answer in JSON") from None
+    def addresses(self, login: str) -> set[str]:
+        """The addresses of a person, in small letters."""
+        return {str(one["address"]).lower() for one in self._list("account", "list", login, "--json")}
 
     def add_account(self, login: str, address: str, imap: str, smtp: str, secret: str) -> None:
         """Give a person an address; `imap` and `smtp` are "" for a known provider, the secret may come later."""
-        words = [COMMAND, "account", "add", login, address]
-        words += ["--imap", imap] if imap else []
-        words += ["--smtp", smtp] if smtp else []
-        words += ["--password-stdin"] if secret else ["--no-password"]
-        demand(self._run, *words, stdin=secret + "\n" if secret else "")
+        words = ["account", "add", login, address, "--no-test"]
+        words += ["--imap", server(imap, 993, 143)] if imap else []
+        words += ["--smtp", server(smtp, 465, 587)] if smtp else []
+        words += ["--secret-fd", "0"] if secret else ["--no-secret"]
+        demand(self._run, COMMAND, *words, stdin=f"{secret}\n" if secret else "")
 
     def try_account(self, address: str, language: str) -> Verdict:
-        """Log in to an account's servers for real, two minutes at most."""
-        done = self._call("account", "test", address, "--json", "--language", language, limit=120.0)
+        """Log in to an account's servers for real, two minutes at most; reasons come in the given language."""
+        done = self._run(COMMAND, "account", "test", address, "--json", limit=120.0, language=language)
         try:
-            told = json.loads(done.output)
-            told = told[0] if isinstance(told, list) else told
-            finding, reason = str(told.get("finding", "")), str(told.get("message", ""))
-        except (ValueError, AttributeError, IndexError):
-            return Verdict("other", done.said.splitlines()[0] if done.said else f"mojomail: {done.code}")
-        known = ("ok", "wait", "password", "server")
-        return Verdict(finding if finding in known else "other", reason)
+            told = json.loads(done.output)[0]
+            for part in (told["imap"], told["smtp"]):
+                if part["finding"] != "ok":
+                    reason = f"{part['text']} {told.get('advice') or ''}".strip()
+                    return Verdict("wait" if part["finding"] == NO_LINK else "trouble", reason)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return Verdict("trouble", done.said.splitlines()[0] if done.said else f"mojomail: {done.code}")
+        return Verdict("ok")
 
     def remove_everybody(self) -> None:
         """Remove every person with all mail, for ever."""
-        listed = self._json("person", "list", "--json")
-        for item in listed if isinstance(listed, list) else listed.get("people", []):
-            demand(self._run, COMMAND, "person", "remove", str(item["login"]), "--erase", "--yes")
+        for one in self._list("person", "list", "--json"):
+            demand(self._run, COMMAND, "person", "remove", str(one["login"]), "--erase", "--yes", limit=600.0)
 
-    def name_node(self, name: str) -> None:
-        """Tell the office what the node is called: its pseudo-domain follows."""
-        demand(self._run, COMMAND, "setting", "set", "node", name)
+    def _list(self, *words: str) -> list[dict[str, Any]]:
+        try:
+            listed = json.loads(demand(self._run, COMMAND, *words))
+        except ValueError:
+            listed = None
+        if not isinstance(listed, list):
+            raise SystemFault(f"mojomail {' '.join(words)} did not answer with a list")
+        return listed
+
+
+def server(text: str, usual: int, starttls: int) -> str:
+    """A server as the command takes it, "HOST PORT TLS", from "host" or "host:port"."""
+    host, _, port = text.partition(":")
+    number = int(port or usual)
+    return f"{host} {number} {'starttls' if number == starttls else 'tls'}"

@@ -29,12 +29,15 @@ class Done:
 class Runner(Protocol):
     """What starts programs; tests put a list of answers in its place."""
 
-    def __call__(self, *argv: str, stdin: str = "", limit: float = 60.0) -> Done: ...
+    def __call__(self, *argv: str, stdin: str = "", limit: float = 60.0, language: str = "C") -> Done: ...
 
 
-def run(*argv: str, stdin: str = "", limit: float = 60.0) -> Done:
-    """Run a program to its end, `limit` seconds at most. A missing program or too long a run is code 127 or 124."""
-    environment = {"PATH": PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+def run(*argv: str, stdin: str = "", limit: float = 60.0, language: str = "C") -> Done:
+    """Run a program to its end, `limit` seconds at most. A missing program or too long a run is code 127 or 124.
+
+    `language` is that of its messages, where it has them in more than one.
+    """
+    environment = {"PATH": PATH, "LANG": f"{language}.UTF-8", "LC_ALL": f"{language}.UTF-8"}
     try:
         ended = subprocess.run(
             argv, input=stdin.encode(), capture_output=True, timeout=limit, env=environment, check=False

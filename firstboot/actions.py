@@ -1,0 +1,250 @@
+"""What the answers lead to: actions that look whether they are done, and may be done again at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import keeper
+from .durable import DISK, Disk, make_directories, remove_file, write_file, write_link
+from .join import DOMAIN, WIFI_ADDRESS
+from .keyfiles import LAN_CABLE, LAN_WIFI, LINK, SETUP, keyfiles, places, zones
+from .office import Office
+from .process import Runner, demand, run
+from .settings import Person, Settings
+from .surroundings import Surroundings
+
+SERVICES = ("postfix.service", "dovecot.service", "mojomaild.service")
+WEB = ("php8.4-fpm.service", "nginx.service")
+"""Started when the set-up no longer needs port 80."""
+CONNECTIONS = Path("etc/NetworkManager/system-connections")
+AUTHORITIES = Path("usr/local/share/ca-certificates")
+SSH_RULE = "# ssh, by key only; who guesses is slowed down.\n" + (
+    "add rule inet filter services tcp dport 22 ct state new limit rate 10/minute burst 20 packets accept\n"
+)
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do. `done` says whether it is in force already; `apply` may be cut off anywhere and done again."""
+
+    group: str
+    name: str
+    done: Callable[[], bool]
+    apply: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where actions act: the root of the file system, the machine, programs, and the mail office."""
+
+    root: Path
+    around: Surroundings
+    runner: Runner = run
+    disk: Disk = DISK
+
+    @property
+    def office(self) -> Office:
+        """The mail office's commands."""
+        return Office(self.runner)
+
+    def file(self, group: str, path: str, text: str, mode: int = 0o644) -> Action:
+        """A file with this text."""
+        place, data = self.root / path, text.encode()
+
+        def done() -> bool:
+            try:
+                return place.read_bytes() == data and place.stat().st_mode & 0o777 == mode
+            except OSError:
+                return False
+
+        return Action(group, path, done, lambda: write_file(place, data, mode, self.disk))
+
+    def command(self, group: str, *argv: str, needed: bool = True, limit: float = 60.0) -> Action:
+        """A program that is run every time; where it is not `needed`, it may fail."""
+
+        def apply() -> None:
+            if needed:
+                demand(self.runner, *argv, limit=limit)
+            else:
+                self.runner(*argv, limit=limit)
+
+        return Action(group, " ".join(argv), lambda: False, apply)
+
+
+def actions(settings: Settings, site: Site) -> list[Action]:
+    """Everything that has to be in force, in order."""
+    return [
+        *_language(settings, site),
+        *_name(settings, site),
+        *_keeper(settings, site),
+        *_network(settings, site),
+        *_link(settings, site),
+        *_trust(settings, site),
+        *_people(settings, site),
+        *_services(site),
+    ]
+
+
+def _language(settings: Settings, site: Site) -> Iterator[Action]:
+    locale = f"# The language of the system's own messages.\nLANG={settings.language}_IN.UTF-8\n"
+    yield site.file("language", "etc/default/locale", locale)
+    variant = "eng" if settings.keyboard == "in" else ""
+    keyboard = f"""\
+# The keyboard on the text screens.
+XKBMODEL="pc105"
+XKBLAYOUT="{settings.keyboard}"
+XKBVARIANT="{variant}"
+XKBOPTIONS=""
+BACKSPACE="guess"
+"""
+    yield site.file("language", "etc/default/keyboard", keyboard)
+    target, link = f"/usr/share/zoneinfo/{settings.timezone}", site.root / "etc/localtime"
+    yield Action(
+        *("language", "etc/localtime"),
+        lambda: link.is_symlink() and str(link.readlink()) == target,
+        lambda: write_link(link, target, site.disk),
+    )
+    yield site.file("language", "etc/timezone", f"{settings.timezone}\n")
+
+
+def _name(settings: Settings, site: Site) -> Iterator[Action]:
+    name = settings.name
+    hosts = f"""\
+127.0.0.1  localhost
+127.0.1.1  {name}.{DOMAIN} {name}
+::1        localhost ip6-localhost ip6-loopback
+ff02::1    ip6-allnodes
+ff02::2    ip6-allrouters
+"""
+    yield site.file("name", "etc/hostname", f"{name}\n")
+    yield site.file("name", "etc/hosts", hosts)
+    live = site.root / "proc/sys/kernel/hostname"
+    yield Action(
+        *("name", "host name"),
+        lambda: live.exists() and live.read_text().strip() == name,
+        lambda: (demand(site.runner, "hostname", name), None)[1],
+    )
+
+
+def _keeper(settings: Settings, site: Site) -> Iterator[Action]:
+    if settings.keeper_password:
+        yield Action(
+            *("keeper", "password"),
+            lambda: keeper.fits(settings.keeper_password, keeper.read(site.root)),
+            lambda: keeper.write(site.root, keeper.make_hash(settings.keeper_password), site.disk),
+        )
+    elif settings.keeper_hash:
+        yield Action(
+            *("keeper", "password"),
+            lambda: keeper.read(site.root) == settings.keeper_hash,
+            lambda: keeper.write(site.root, settings.keeper_hash, site.disk),
+        )
+
+
+def _network(settings: Settings, site: Site) -> Iterator[Action]:
+    at = places(settings, site.around)
+    village = [interface for what, interface in at.items() if what.startswith("lan-")]
+    yield site.file("network", "etc/nftables.d/05-zones.nft", zones(village))
+    if settings.access_point:
+        country = settings.access_point.country
+        rules = f"# The country whose rules for radio hold.\noptions cfg80211 ieee80211_regdom={country}\n"
+        yield site.file("network", "etc/modprobe.d/mojomail-wifi.conf", rules)
+        yield site.command("network", "iw", "reg", "set", country, needed=False)
+    names = f"""\
+# What the village's phones ask this node for, besides addresses: its own name, and nothing of home.arpa elsewhere.
+local=/{DOMAIN}/
+address=/{settings.name}.{DOMAIN}/{WIFI_ADDRESS}
+address=/{settings.name}/{WIFI_ADDRESS}
+domain={DOMAIN}
+"""
+    yield site.file("network", "etc/NetworkManager/dnsmasq-shared.d/mojomail.conf", names)
+    yield _connections(settings, site)
+    yield site.command("network", "nmcli", "connection", "reload", needed=False)
+    yield site.command("network", "nft", "-f", "/etc/nftables.conf", needed=False)
+    for name, wanted in ((LAN_WIFI, settings.access_point), (LAN_CABLE, settings.ethernet)):
+        if wanted:
+            yield site.command("network", "nmcli", "--wait", "25", "connection", "up", name, needed=False)
+
+
+def _connections(settings: Settings, site: Site) -> Action:
+    """The connections of this set-up, and none left of an earlier one."""
+    folder, wanted = site.root / CONNECTIONS, keyfiles(settings, site.around)
+    writes = [site.file("network", f"{CONNECTIONS}/{name}", text, 0o600) for name, text in wanted.items()]
+
+    def stale() -> list[Path]:
+        return [path for path in folder.glob("mojomail-*") if path.name not in wanted]
+
+    def apply() -> None:
+        make_directories(folder, 0o700, site.disk)
+        for write in writes:
+            if not write.done():
+                write.apply()
+        for path in stale():
+            remove_file(path, site.disk)
+
+    return Action("network", "connections", lambda: not stale() and all(write.done() for write in writes), apply)
+
+
+def _link(settings: Settings, site: Site) -> Iterator[Action]:
+    if settings.link.kind != "none":
+        yield site.command("link", "nmcli", "--wait", "0", "connection", "up", LINK, needed=False)
+    yield site.command("link", "nmcli", "connection", "delete", SETUP, needed=False)
+
+
+def _trust(settings: Settings, site: Site) -> Iterator[Action]:
+    for number, authority in enumerate(settings.authorities):
+        yield site.file("trust", f"{AUTHORITIES}/mojomail-extra-{number}.crt", authority.strip() + "\n")
+    if settings.authorities:
+        bundle = site.root / "etc/ssl/certs/ca-certificates.crt"
+        bodies = ["".join(authority.split()) for authority in settings.authorities]
+
+        def trusted() -> bool:
+            text = "".join(bundle.read_text("ascii").split()) if bundle.exists() else ""
+            return all(body in text for body in bodies)
+
+        yield Action(
+            *("trust", "certificates"),
+            trusted,
+            lambda: (demand(site.runner, "update-ca-certificates", limit=180.0), None)[1],
+        )
+    if settings.ssh_keys:
+        folder = site.root / "root/.ssh"
+        yield Action(
+            *("trust", "root/.ssh"), folder.is_dir, lambda: make_directories(folder, mode=0o700, disk=site.disk)
+        )
+        yield site.file("trust", "root/.ssh/authorized_keys", "".join(f"{key}\n" for key in settings.ssh_keys), 0o600)
+        yield site.file("trust", "etc/nftables.d/10-ssh.nft", SSH_RULE)
+        yield site.command("trust", "systemctl", "enable", "--now", "ssh.service", needed=False)
+        yield site.command("trust", "nft", "-f", "/etc/nftables.conf", needed=False)
+
+
+def _people(settings: Settings, site: Site) -> Iterator[Action]:
+    office = site.office
+    yield Action("people", "database", lambda: False, office.prepare)
+    for person in settings.people:
+        yield _person(person, office)
+        for account in person.accounts:
+            words = (person.login, account.address, account.imap, account.smtp, account.password)
+            yield Action(
+                *("people", account.address),
+                lambda words=words: words[1].lower() in office.addresses(words[0]),  # type: ignore[misc]
+                lambda words=words: office.add_account(*words),  # type: ignore[misc]
+            )
+
+
+def _person(person: Person, office: Office) -> Action:
+    words = (person.login, person.name, person.language, person.password)
+    return Action("people", person.login, lambda: office.has_person(person.login), lambda: office.add_person(*words))
+
+
+def _services(site: Site) -> Iterator[Action]:
+    for unit in SERVICES:
+        yield site.command("services", "systemctl", "restart", unit, needed=False, limit=120.0)
+
+
+def open_web(site: Site) -> None:
+    """Start the web pages: the set-up's own are gone, port 80 is free."""
+    for unit in WEB:
+        site.runner("systemctl", "restart", unit, limit=120.0)

@@ -1,0 +1,129 @@
+"""NetworkManager's keyfiles for the village network and the link (nm-settings-keyfile(5))."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+from .join import CABLE_ADDRESS, WIFI_ADDRESS
+from .settings import AccessPoint, Link, Settings
+from .surroundings import TETHERS, Surroundings
+
+NAMESPACE = uuid.UUID("5b0f7a52-3c54-4c39-9a0e-6d6f6a6f6d61")
+ENDING = ".nmconnection"
+LAN_WIFI, LAN_CABLE, LINK, SETUP = "mojomail-lan-wifi", "mojomail-lan-cable", "mojomail-link", "mojomail-setup"
+Sections = Mapping[str, Mapping[str, str]]
+
+
+def escape(text: str) -> str:
+    """A value as GKeyFile reads it: backslashes doubled, a space at either end kept."""
+    text = text.replace("\\", "\\\\")
+    if text.startswith(" "):
+        text = "\\s" + text[1:]
+    return text[:-1] + "\\s" if text.endswith(" ") else text
+
+
+def network_name(name: str) -> str:
+    """A Wi-Fi's name: as it is where that is plain, else as the bytes it is made of."""
+    plain = name.isascii() and name.isprintable() and not set(name) & set(";\\") and name == name.strip()
+    return name if plain else "".join(f"{byte};" for byte in name.encode())
+
+
+def keyfile(name: str, kind: str, zone: str, sections: Sections, **connection: str) -> str:
+    """A keyfile's text. Its uuid is that of its name, so that writing it again is the same connection."""
+    head = {"id": name, "uuid": str(uuid.uuid5(NAMESPACE, name)), "type": kind, "zone": zone, **connection}
+    lines = []
+    for section, values in {"connection": head, **sections}.items():
+        lines += [f"[{section}]", *(f"{key}={value}" for key, value in values.items()), ""]
+    return "\n".join(lines)
+
+
+def access_point(name: str, point: AccessPoint, radio: str, address: str = WIFI_ADDRESS) -> str:
+    """The node's own Wi-Fi.
+
+    The Pi's radio cannot protect management frames as an access point, and phones take WPA2 with CCMP alone for
+    granted: so both are said, and nothing is left to be negotiated (raspberrypi/linux#3619, #7247).
+    """
+    sections = {
+        "wifi": {"mode": "ap", "ssid": network_name(point.name), "band": "bg"},
+        "wifi-security": {
+            "key-mgmt": "wpa-psk",
+            "psk": escape(point.passphrase),
+            "proto": "rsn;",
+            "pairwise": "ccmp;",
+            "group": "ccmp;",
+            "pmf": "1",
+        },
+        "ipv4": {"method": "shared", "address1": f"{address}/24"},
+        "ipv6": {"method": "disabled"},
+    }
+    return keyfile(name, "wifi", "lan", sections, **{"interface-name": radio})
+
+
+def _cable(settings: Settings, socket: str) -> str:
+    if settings.ethernet == "join":
+        way = {"method": "auto", "never-default": "true", "ignore-auto-dns": "true"}
+    else:
+        address = CABLE_ADDRESS if settings.access_point else WIFI_ADDRESS
+        way = {"method": "shared", "address1": f"{address}/24"}
+    sections = {"ipv4": way, "ipv6": {"method": "link-local"}}
+    return keyfile(LAN_CABLE, "ethernet", "lan", sections, **{"interface-name": socket})
+
+
+def _link(link: Link, radio: str, socket: str) -> str:
+    auto = {"ipv4": {"method": "auto"}, "ipv6": {"method": "auto"}}
+    if link.kind == "dongle":
+        dongle = {"apn": link.apn} | ({"pin": link.pin} if link.pin else {})
+        return keyfile(LINK, "gsm", "uplink", {"gsm": dongle, **auto}, metered="1")
+    if link.kind == "phone":
+        drivers = {"driver": "".join(f"{driver};" for driver in TETHERS)}
+        return keyfile(LINK, "ethernet", "uplink", {"match": drivers, **auto}, metered="1")
+    if link.kind == "ethernet":
+        return keyfile(LINK, "ethernet", "uplink", auto, **{"interface-name": socket})
+    sections: dict[str, Mapping[str, str]] = {"wifi": {"mode": "infrastructure", "ssid": network_name(link.wifi)}}
+    if link.passphrase:
+        sections["wifi-security"] = {"key-mgmt": "wpa-psk", "psk": escape(link.passphrase)}
+    return keyfile(LINK, "wifi", "uplink", {**sections, **auto}, **{"interface-name": radio})
+
+
+def places(settings: Settings, around: Surroundings) -> dict[str, str]:
+    """Which interface is what: lan-wifi, lan-cable, link-wifi, link-cable.
+
+    A second radio is a USB one, which makes a better access point than the Pi's own.
+    """
+    radios, sockets = around.radios(), around.sockets()
+    found: dict[str, str] = {}
+    if settings.access_point:
+        found["lan-wifi"] = radios.pop() if radios else "wlan0"
+    if settings.ethernet:
+        found["lan-cable"] = sockets.pop(0) if sockets else "eth0"
+    if settings.link.kind == "wifi":
+        found["link-wifi"] = radios[0] if radios else "wlan0"
+    if settings.link.kind == "ethernet":
+        found["link-cable"] = sockets[0] if sockets else "eth0"
+    return found
+
+
+def keyfiles(settings: Settings, around: Surroundings) -> dict[str, str]:
+    """Every keyfile there is to be: file name to text."""
+    at = places(settings, around)
+    made = {}
+    if settings.access_point:
+        made[LAN_WIFI] = access_point(LAN_WIFI, settings.access_point, at["lan-wifi"])
+    if settings.ethernet:
+        made[LAN_CABLE] = _cable(settings, at["lan-cable"])
+    if settings.link.kind != "none":
+        made[LINK] = _link(settings.link, at.get("link-wifi", ""), at.get("link-cable", ""))
+    return {name + ENDING: text for name, text in made.items()}
+
+
+def zones(interfaces: list[str]) -> str:
+    """The firewall's set of village interfaces, and what the village network itself needs: addresses and names."""
+    elements = ", ".join(f'"{name}"' for name in sorted(interfaces))
+    element_line = f" elements = {{ {elements} }};" if elements else ""
+    return f"""\
+# Which interfaces are the village's. Written by the set-up; other files here let services in from @lan.
+add set inet filter lan {{ type ifname;{element_line} }}
+add rule inet filter services iifname @lan udp dport {{ 53, 67 }} accept
+add rule inet filter services iifname @lan tcp dport 53 accept
+"""

@@ -1,0 +1,1 @@
+"""The phone: the same questions as pages on the node's own network, opened with the PIN that the TV shows."""

@@ -1,0 +1,175 @@
+"""The web server of the phone pages: the standard library's, for one village and one quarter of an hour."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import cache
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from urllib.parse import parse_qs
+
+from ..texts import texts
+from ..wizard import DONE, Wizard
+from .pages import closing_page, pin_page, screen_page
+from .pin import Gate
+
+PORTS = (80, 8080)
+LARGEST = 4096
+"""Bytes of a form."""
+COOKIE = "mojomail-setup"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def style() -> bytes:
+    """The one file of style."""
+    return (files(__package__) / "style.css").read_bytes()
+
+
+class PhoneServer:
+    """Serves the wizard to phones, in threads of its own, until it is closed."""
+
+    def __init__(
+        self, wizard: Wizard, gate: Gate, address: Callable[[], str], host: str = "", ports: tuple[int, ...] = PORTS
+    ) -> None:
+        class Handler(_Handler):
+            pass
+
+        Handler.wizard, Handler.gate, Handler.home = wizard, gate, staticmethod(address)
+        self._server = self._bind(host, ports, Handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, name="phone", daemon=True).start()
+
+    @staticmethod
+    def _bind(host: str, ports: tuple[int, ...], handler: type[_Handler]) -> ThreadingHTTPServer:
+        for port in ports[:-1]:
+            try:
+                return ThreadingHTTPServer((host, port), handler)
+            except OSError as error:
+                log.info("port %d: %s", port, error.strerror)
+        return ThreadingHTTPServer((host, ports[-1]), handler)
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    wizard: Wizard
+    gate: Gate
+    home: Callable[[], str]
+    timeout = 20
+    server_version, sys_version = "MojoMail", ""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the log holds no addresses of phones."""
+
+    @property
+    def session(self) -> str:
+        """The caller's session, "" for a stranger."""
+        try:
+            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
+        except CookieError:
+            return ""
+        return cookie.value if cookie is not None and self.gate.knows(cookie.value) else ""
+
+    def do_GET(self) -> None:
+        if self.path == "/style.css":
+            self._reply(style(), kind="text/css; charset=utf-8")
+        elif self.path != "/":
+            self._go("/")
+        elif not self.session:
+            self._ask_pin()
+        else:
+            self._show()
+
+    def do_POST(self) -> None:
+        if not self._from_here():
+            self._reply(b"", HTTPStatus.FORBIDDEN)
+            return
+        form = self._form()
+        if form is None:
+            self._reply(b"", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        elif self.path == "/pin":
+            self._enter(form.get("pin", ""))
+        elif not self.session:
+            self._go("/")
+        else:
+            self._answer(form)
+
+    def _from_here(self) -> bool:
+        """Whether a form comes from a page of ours: browsers say so in Origin (Fetch standard)."""
+        origin = self.headers.get("Origin")
+        return origin is None or origin.partition("://")[2] == self.headers.get("Host", "")
+
+    def _form(self) -> dict[str, str] | None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > LARGEST:
+            return None
+        try:
+            fields = parse_qs(self.rfile.read(int(length)).decode(), keep_blank_values=True, max_num_fields=8)
+        except (UnicodeDecodeError, ValueError):
+            return {}
+        return {name: values[-1] for name, values in fields.items()}
+
+    def _enter(self, pin: str) -> None:
+        session = self.gate.enter(pin)
+        self.wizard.changed()
+        if session:
+            self._go("/", cookie=f"{COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/")
+            return
+        self._ask_pin(wrong=True)
+
+    def _ask_pin(self, *, wrong: bool = False) -> None:
+        language, minutes = self.wizard.language, self.gate.locked()
+        say = texts(language).say
+        problem = say("phone|pin_wrong", n=self.gate.left()) if wrong else ""
+        if minutes:
+            problem = say("phone|pin_locked", n=minutes)
+        status = HTTPStatus.FORBIDDEN if wrong or minutes else HTTPStatus.OK
+        self._reply(pin_page(language, problem=problem, locked=bool(minutes)).encode(), status)
+
+    def _answer(self, form: dict[str, str]) -> None:
+        at = form.get("at", "")
+        if at != self.wizard.at:
+            self._show(notice=texts(self.wizard.language).say("phone|elsewhere"))
+            return
+        if "back" in form:
+            self.wizard.back(at)
+        else:
+            self.wizard.answer(at, form.get("value", ""))
+        self._go("/")
+
+    def _show(self, *, notice: str = "") -> None:
+        if self.wizard.at == DONE:
+            self._reply(closing_page(self.wizard.language, self.home()).encode())
+        else:
+            self._reply(screen_page(self.wizard.screen(), notice=notice).encode())
+
+    def _go(self, where: str, *, cookie: str = "") -> None:
+        self.send_response(HTTPStatus.SEE_OTHER)
+        self.send_header("Location", where)
+        if cookie:
+            self.send_header("Set-Cookie", cookie)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _reply(self, body: bytes, status: HTTPStatus = HTTPStatus.OK, kind: str = "text/html; charset=utf-8") -> None:
+        self.send_response(status)
+        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)

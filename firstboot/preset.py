@@ -1,0 +1,238 @@
+"""The preset file: all answers in advance, checked as a whole before anything is applied."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .answers import Answers
+from .checks import Question, find_problem, tidy
+from .errors import Fault, FaultyFile
+from .keeper import is_hash
+from .route import Spot, route
+from .steps import Plan, Step, plan
+from .surroundings import Surroundings
+from .texts import texts
+from .yamltree import Mapping as Map
+from .yamltree import Node, Place, Scalar, Sequence, parse
+
+FILE = "mojomail.yaml"
+REMOVED = "(removed after use)"
+"""What stands in the file in place of a secret that is on the node by now."""
+WORDS_NOT_IN_FILE = ("more", "timezone_other", "country_other", "apn_other", "clock", "clock_time")
+"""Ids of steps that only a conversation needs."""
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*")
+SSH_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-[a-z0-9-]+@openssh\.com) [A-Za-z0-9+/=]+( .*)?")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a preset file says; `ask`: what it does not say is asked, else taken as Enter would answer it."""
+
+    answers: Answers
+    ask: bool
+    file: str = FILE
+
+
+def schema(questions: Plan) -> dict[str, Step | None]:
+    """Every key there is, by path, lists as "*"; None where there is no question behind it."""
+    known: dict[str, Step | None] = {}
+    for step in questions.once():
+        if step.id.rpartition(".")[2] not in WORDS_NOT_IN_FILE:
+            known[step.id] = step
+    known |= {f"people.*.{step.id}": step for step in questions.person if step.id not in WORDS_NOT_IN_FILE}
+    known |= {f"people.*.accounts.*.{step.id}": step for step in questions.account if step.id not in WORDS_NOT_IN_FILE}
+    return known | {"keeper.hash": None, "extra_ca.*": None, "ssh_keys.*": None, "ask": None}
+
+
+class Reader:
+    """Reads one preset file, and gathers all its mistakes."""
+
+    def __init__(self, text: str, around: Surroundings, file: str = FILE, questions: Plan | None = None) -> None:
+        self._text, self._around, self._file = text, around, file
+        self._plan = questions or plan()
+        self._known = schema(self._plan)
+        self._faults: list[Fault] = []
+        self._places: dict[str, Place] = {}
+        self._answers = Answers()
+
+    def read(self) -> Preset:
+        """The preset. Raises FaultyFile with everything that is wrong."""
+        tree = parse(self._text, self._file)
+        if not isinstance(tree, Map):
+            raise FaultyFile(self._file, [Fault(1, 1, "the file has no settings", "see mojomail.yaml.example")])
+        self._walk(tree, "", "")
+        ask = self._flag(tree.get("ask"))
+        self._check(ask)
+        if self._faults:
+            raise FaultyFile(self._file, self._faults)
+        return Preset(self._answers, ask, self._file)
+
+    def _fault(self, place: Place, message: str, hint: str = "") -> None:
+        self._faults.append(Fault(place.line, place.column, message, hint))
+
+    # --- The shape
+
+    def _walk(self, node: Node, path: str, pattern: str) -> None:
+        """Take what is known under a node; `pattern` is its path with lists as "*"."""
+        below = {known.removeprefix(f"{pattern}." if pattern else "").split(".")[0] for known in self._below(pattern)}
+        if isinstance(node, Map):
+            if below == {"*"} or not below:
+                self._fault(node.place, f"{path} cannot have settings below it")
+                return
+            for name, value in node.items:
+                self._child(name, value, path, pattern, below)
+        elif isinstance(node, Sequence):
+            if below != {"*"}:
+                self._fault(node.place, f"{path} is no list")
+                return
+            for number, item in enumerate(node.items):
+                self._walk(item, f"{path}.{number}", f"{pattern}.*")
+        else:
+            self._leaf(node, path, pattern, below)
+
+    def _below(self, pattern: str) -> Iterator[str]:
+        return (known for known in self._known if not pattern or known.startswith(f"{pattern}."))
+
+    def _child(self, name: Scalar, value: Node, path: str, pattern: str, below: set[str]) -> None:
+        if name.text not in below:
+            near = difflib.get_close_matches(name.text, sorted(below), 1)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(below))}"
+            self._fault(name.place, f"there is no setting called {name.text[:40]}", hint)
+            return
+        self._walk(
+            value, f"{path}.{name.text}" if path else name.text, f"{pattern}.{name.text}" if pattern else name.text
+        )
+
+    def _leaf(self, node: Scalar, path: str, pattern: str, below: set[str]) -> None:
+        if f"{pattern}.*" in self._known and node.tag != "null":
+            path, pattern = f"{path}.0", f"{pattern}.*"
+        if pattern not in self._known:
+            if node.tag == "null":
+                return
+            what = "a list" if below == {"*"} else f"settings such as {', '.join(sorted(below))}"
+            self._fault(node.place, f"{path or 'the file'} needs {what}")
+            return
+        if node.tag == "null" or path == "ask":
+            return
+        if node.text == REMOVED:
+            self._fault(node.place, f"the secret of {path} was removed after it was used", "give it again")
+            return
+        value = node.text
+        step = self._known[pattern]
+        if step is not None and step.kind == "choice" and node.tag == "bool":
+            value = "none" if value.lower() in ("no", "off", "false") and "none" in step.choices else value
+        self._places[path] = node.place
+        self._answers = self._answers.with_answer(path, tidy(value, step.kind, step.checks) if step else value.strip())
+
+    def _flag(self, node: Node | None) -> bool:
+        if node is None:
+            return False
+        if isinstance(node, Scalar) and node.text.lower() in ("yes", "no", "true", "false"):
+            return node.text.lower() in ("yes", "true")
+        self._fault(node.place, "ask is yes or no")
+        return False
+
+    # --- The values
+
+    def _check(self, ask: bool) -> None:
+        spots = self._linked()
+        asked = {spot.path: spot for spot in spots}
+        for path, value in self._answers.leaves():
+            if path in asked:
+                self._check_value(asked[path], value)
+            elif path in self._places:
+                self._check_other(path, value)
+        if not ask:
+            self._check_missing(spots)
+
+    def _linked(self) -> list[Spot]:
+        """The questions, once lists of people are linked as a conversation links them."""
+        answers = self._answers
+        for index in range(answers.count("people")):
+            before = f"people.{index}"
+            accounts = answers.count(f"{before}.accounts")
+            for number in range(accounts):
+                more = "yes" if number < accounts - 1 else "no"
+                answers = answers.with_answer(f"{before}.accounts.{number}.more", more)
+            if not accounts:
+                answers = answers.with_answer(f"{before}.accounts.0.address", "")
+            more = "yes" if index < answers.count("people") - 1 else "no"
+            answers = answers.with_answer(f"{before}.more", more)
+        self._answers = answers
+
+        def provider_of(address: str) -> str:
+            known = self._around.provider(address, "en")
+            return known.secret if known else "unknown"
+
+        return route(self._plan, answers, provider_of)
+
+    def _check_value(self, spot: Spot, value: str) -> None:
+        step, place = spot.step, self._places.get(spot.path)
+        if place is None:
+            return
+        choices = self._choices(step)
+        if choices and "other" not in choices and value not in choices:
+            near = difflib.get_close_matches(value, choices, 1)
+            known = f"known: {', '.join(choices)}" if len(choices) <= 8 else ""
+            self._fault(place, f"{spot.path} cannot be {value[:40]}", f"did you mean {near[0]}?" if near else known)
+            return
+        question = Question(value, spot.path, self._answers, self._around)
+        problem = find_problem(question, optional=step.optional, checks=step.checks)
+        if problem is None and value == "other":
+            self._fault(place, f"{spot.path}: write what it is, in place of 'other'")
+        elif problem is not None:
+            hint = ""
+            if step.checks == ("timezone",):
+                near = difflib.get_close_matches(value, list(self._around.zones()), 1)
+                hint = f"did you mean {near[0]}?" if near else ""
+            self._fault(place, f"{spot.path}: {texts('en').say(f'problems|{problem.key}', **problem.given)}", hint)
+
+    def _choices(self, step: Step) -> tuple[str, ...]:
+        from .texts import languages
+
+        if step.kind != "choice":
+            return ()
+        return languages() if step.source == "languages" else step.choices
+
+    def _check_other(self, path: str, value: str) -> None:
+        place = self._places[path]
+        if path == "keeper.hash":
+            if not is_hash(value):
+                self._fault(place, "keeper.hash is no hash of crypt(5)", "yescrypt, SHA-512 or SHA-256")
+        elif path.startswith("extra_ca."):
+            if not CERTIFICATE.fullmatch(value + "\n"):
+                self._fault(place, f"{path}: {texts('en').say('problems|certificate')}", "PEM, with its BEGIN line")
+        elif path.startswith("ssh_keys."):
+            if not SSH_KEY.fullmatch(value):
+                self._fault(place, f"{path} is no public key of ssh")
+        else:
+            self._fault(place, f"{path} has no effect with the other answers", self._why(path))
+
+    def _why(self, path: str) -> str:
+        step = self._known.get(re.sub(r"\.\d+(?=\.|$)", ".*", path))
+        wanted = [f"{key} {' or '.join(values)}" for key, values in step.when.items()] if step else []
+        return f"it needs {', '.join(wanted)}" if wanted else ""
+
+    def _check_missing(self, spots: list[Spot]) -> None:
+        """What nobody could know if the node made it up."""
+        end = Place(0, 0, 0, 0)
+        if self._answers.get("keeper.password") is None and self._answers.get("keeper.hash") is None:
+            self._fault(end, "keeper.password is missing", "or say ask: yes")
+        for spot in spots:
+            needed = spot.step.name in ("person.password", "person.login")
+            if needed and spot.path.startswith("people.") and self._answers.get(spot.path) is None:
+                name = self._answers.need(".".join([*spot.path.split(".")[:2], "name"]))
+                if name:
+                    place = self._places.get(".".join([*spot.path.split(".")[:2], "name"]), end)
+                    self._fault(place, f"{spot.path} is missing", f"for {name[:40]}")
+        for index in range(self._answers.count("people")):
+            if not self._answers.get(f"people.{index}.name"):
+                self._fault(end, f"people.{index}.name is missing")
+
+
+def read_preset(text: str, around: Surroundings, file: str = FILE) -> Preset:
+    """Read a preset file's text. Raises FaultyFile with everything that is wrong with it."""
+    return Reader(text, around, file).read()

@@ -1,0 +1,136 @@
+"""Trying everything out: what works, what is wrong in plain words, and which answer may mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import timedelta
+from typing import Any
+
+from .actions import SERVICES, Site
+from .keyfiles import LAN_WIFI, LINK, places
+from .pages import CLOCK
+from .settings import Settings
+from .status import MEGABYTE, size
+from .work import Finding
+
+LEAST_FREE = 500 * MEGABYTE
+"""Bytes; below, a card is too small for a village's mail."""
+
+
+class Trial:
+    """Tries out what the settings say should work."""
+
+    def __init__(self, settings: Settings, site: Site) -> None:
+        self.settings, self.site = settings, site
+
+    def findings(self) -> list[Finding]:
+        """Everything that was tried, in the order people see it."""
+        link = self.link()
+        online = link.mark == "ok"
+        found = [self.network(), self.services(), self.clock(online), self.card(), link]
+        return found + self.accounts(online)
+
+    def _active(self, connection: str) -> bool:
+        shown = self.site.runner("nmcli", "-g", "GENERAL.STATE", "connection", "show", connection, limit=15.0)
+        return shown.output.strip() == "activated"
+
+    def network(self) -> Finding:
+        """Whether phones can join."""
+        at = places(self.settings, self.site.around)
+        if self.settings.access_point and not self._active(LAN_WIFI):
+            return Finding("network", "network_wifi", "trouble", mend="network.kind")
+        if not self.settings.access_point and not self.site.around.plugged(at.get("lan-cable", "")):
+            return Finding("network", "network_cable", "trouble", mend="network.kind")
+        return Finding("network", "network_ok", "ok")
+
+    def services(self) -> Finding:
+        """Whether the mail services run."""
+        shown = self.site.runner("systemctl", "is-active", *SERVICES, limit=15.0).output.split()
+        down = [
+            unit.removesuffix(".service") for unit, state in zip(SERVICES, shown, strict=False) if state != "active"
+        ]
+        if down or not shown:
+            return Finding("services", "services_down", "trouble", {"services": ", ".join(down) or "?"})
+        return Finding("services", "services_ok", "ok")
+
+    def clock(self, online: bool) -> Finding:
+        """Whether the clock can be right."""
+        now = self.site.around.now(self.settings.timezone)
+        shown = {"now": now.strftime(CLOCK)}
+        if now < self.site.around.image_day() - timedelta(days=1):
+            return Finding("clock", "clock_old", "wait" if online else "trouble", shown, mend="clock")
+        synchronised = (self.site.root / "run/systemd/timesync/synchronized").exists()
+        return Finding("clock", "clock_ok" if synchronised else "clock_wait", "ok" if synchronised else "wait", shown)
+
+    def card(self) -> Finding:
+        """Whether the card has room."""
+        card = os.statvfs(self.site.root)
+        free = card.f_bavail * card.f_frsize
+        small = free < LEAST_FREE
+        return Finding("card", "card_full" if small else "card_ok", "trouble" if small else "ok", {"free": size(free)})
+
+    def link(self) -> Finding:
+        """Whether there is a way out, and if not, what is missing."""
+        link = self.settings.link
+        if link.kind == "none":
+            return Finding("link", "link_none", "wait")
+        if self._active(LINK):
+            return Finding("link", "link_ok", "ok")
+        around = self.site.around
+        if link.kind == "dongle":
+            return self._dongle()
+        if link.kind == "phone":
+            return Finding("link", "link_no_phone", "trouble", mend="link.kind")
+        if link.kind == "wifi":
+            seen = link.wifi in around.seen_networks()
+            mend = "link.wifi.passphrase" if seen else "link.wifi.name"
+            return Finding("link", "link_no_wifi", "trouble", {"wifi": link.wifi}, mend)
+        return Finding("link", "link_no_cable", "trouble", mend="link.kind")
+
+    def _dongle(self) -> Finding:
+        listed = self._modem_json("--list-modems").get("modem-list", [])
+        if not listed:
+            return Finding("link", "link_no_modem", "trouble", mend="link.kind")
+        modem = self._modem_json("--modem", str(listed[0])).get("modem", {})
+        generic = modem.get("generic", {})
+        reason, lock = str(generic.get("state-failed-reason", "")), str(generic.get("unlock-required", ""))
+        if re.search("sim-missing|sim-error", reason):
+            return Finding("link", "link_no_sim", "trouble")
+        if lock in ("sim-pin", "sim-puk"):
+            return Finding("link", "link_pin", "trouble", mend="link.dongle.pin")
+        if generic.get("state") in ("disabled", "enabled", "searching"):
+            return Finding("link", "link_no_signal", "trouble")
+        return Finding("link", "link_no_answer", "trouble", mend="link.dongle.apn")
+
+    def _modem_json(self, *words: str) -> dict[str, Any]:
+        done = self.site.runner("mmcli", "--output-json", *words, limit=15.0)
+        try:
+            told = json.loads(done.output)
+        except ValueError:
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def accounts(self, online: bool) -> list[Finding]:
+        """Each account, logged in to for real when there is a link."""
+        found = []
+        for index, person in enumerate(self.settings.people):
+            for number, account in enumerate(person.accounts):
+                given = {"address": account.address}
+                mend = f"people.{index}.accounts.{number}.password"
+                if not account.password:
+                    found.append(Finding("account", "account_later", "wait", given))
+                elif not online:
+                    found.append(Finding("account", "account_wait", "wait", given))
+                else:
+                    found.append(self._account(given, mend))
+        return found
+
+    def _account(self, given: dict[str, str], mend: str) -> Finding:
+        verdict = self.site.office.try_account(given["address"], self.settings.language)
+        if verdict.finding == "ok":
+            return Finding("account", "account_ok", "ok", given)
+        if verdict.finding == "wait":
+            return Finding("account", "account_wait", "wait", given)
+        return Finding("account", "account_other", "trouble", given | {"reason": verdict.reason}, mend)
