@@ -3,11 +3,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PROFILE ?= village
 DEPLOY ?= deploy
+LANE ?= virt
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+OUT := tests/out
 
-.PHONY: help image setup setup-dev setup-host check test test-unit test-build test-image bench docs clean
+.PHONY: help image setup setup-dev setup-host check test test-build test-flows lab bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -37,12 +39,20 @@ check: setup-dev ## Linters, types and unit tests: in under a minute, before eac
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	@setup/shell-files | xargs -0 shellcheck
-	$(RUN) -m pytest tests/unit -q
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(RUN) -m pytest tests/unit -q --junit-xml=$(OUT)/check.xml
 
-test: check ## Everything: check, builds of every kind, the real image, and its boot
-	$(RUN) -m pytest tests/build -q --junit-xml=tests/out/build.xml
-	./build.py build "$(PROFILE)" --deploy "$(DEPLOY)"
-	$(RUN) -m pytest tests/unit/test_image.py tests/image -q --junit-xml=tests/out/image.xml
+test-build: setup-dev ## Builds of every kind
+	$(RUN) -m pytest tests/build -q --numprocesses=2 --dist=loadfile --junit-xml=$(OUT)/build.xml
+
+test-flows: setup-dev ## The image in deploy/, booted, with an internet and a village around it
+	$(RUN) -m pytest $(wildcard tests/image tests/flows) -q --junit-xml=$(OUT)/flows.xml
+
+test: setup-dev ## Everything: check, builds of every kind, the real image, and what it does; then the report
+	@tests/everything $(RUN) "$(DEPLOY)"
+
+lab: image setup-dev ## Boot the image, with a screen to look at, a world around it, and a prompt
+	@$(RUN) -m tests.lab.prompt "$(DEPLOY)/mojomail-$(PROFILE).img" --lane "$(LANE)"
 
 bench: setup ## Measure builds: one line of JSON each
 	$(RUN) -m tests.bench
@@ -51,4 +61,4 @@ docs: setup-dev ## Write the generated pages of docs/ anew
 	$(RUN) -m imagebuilder.profiledocs > docs/profiles.md
 
 clean: ## Remove what a build left here; the cache stays (see ./build.py clean)
-	rm -rf "$(DEPLOY)" tests/out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf "$(DEPLOY)" $(OUT) .mypy_cache .ruff_cache .pytest_cache

@@ -59,17 +59,18 @@ class Project:
     settings      the profile's settings, as they go into its YAML
     cache         the cache to use, instead of the one that the environment names
     environment   variables for `build.py` besides this process's own
+    profile       another profile than the project's own
     """
 
     path: Path
     settings: dict[str, Any] = field(default_factory=dict)
     cache: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    profile: Path = field(default=Path())
 
-    @property
-    def profile(self) -> Path:
-        """The profile's file."""
-        return self.path / f"{NAME}.yaml"
+    def __post_init__(self) -> None:
+        if self.profile == Path():
+            self.profile = self.path / f"{NAME}.yaml"
 
     @property
     def deploy(self) -> Path:

@@ -325,7 +325,9 @@ def test_disk_that_is_full_before_the_indexes_are_there(project: Project) -> Non
     project.configure([])
     ((code, text, whole),) = on_small_disk(project, Path("none"), [4])
     assert code == 3, text
-    assert "the disk is full: " in text
+    small = project.path / "small"
+    told = rf"the disk is full: [0-9]+ MiB are left in {small}/indexes/\w+, the package indexes need about [0-9]+ MiB"
+    assert re.search(told, text), text
     assert "Traceback" not in text
     assert whole == []
 
@@ -335,6 +337,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
     with Repository(tmp_path_factory.mktemp("archive") / "debian") as made:
         made.add("first", files={"usr/share/first": random_bytes(200_000)})
         made.add("second", depends="first", files={"usr/share/second": random_bytes(3_000_000)})
+        made.add("heavy", files={"usr/share/heavy": bytes(8_000_000)})
         made.publish()
         yield made
 
@@ -343,6 +346,41 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
 def mirror(repository: Repository) -> Iterator[Mirror]:
     with Mirror(repository.path) as serving:
         yield serving
+
+
+NO_ROOM_FOR_PACKAGES = """
+import sys
+from pathlib import Path
+from imagebuilder import archives, diskspace, namespace
+from imagebuilder.cache import Cache
+from imagebuilder.indexes import Indexes, Source
+small, url, key = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+def main():
+    namespace.mount("none", "/", flags=namespace.MS_REC | namespace.MS_PRIVATE)
+    namespace.mount("small", small, "tmpfs", options="size=400m")
+    cache = Cache(small)
+    cache.create()
+    indexes = Indexes(cache, [Source(url, "trixie", ("main",), key, key)])
+    indexes.refresh()
+    (small / "ballast").write_bytes(bytes(diskspace.free_space(small) - (5 << 20)))
+    try:
+        with diskspace.explained(small):
+            archives.download(cache, indexes, "arm64", ["install", "heavy"])
+    except diskspace.DiskFull as told:
+        print(told)
+    return 0
+sys.exit(namespace.enter(main))
+"""
+"""Fetches a package of 8 MB with 5 MiB left, and prints what is told."""
+
+
+def test_packages_for_which_there_is_no_room_are_not_begun(tmp_path: Path, mirror: Mirror) -> None:
+    program = python(NO_ROOM_FOR_PACKAGES, tmp_path, mirror.url, mirror.directory / "raspberrypi.gpg.key")
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True)
+    assert re.match(
+        r"the disk is full: [1-5] MiB are left in \S+, packages of 8,?[0-9]+ kB are to be fetched", done.stdout
+    ), done.stdout + done.stderr
+    assert mirror.fetched("heavy") == []
 
 
 def test_mirror_that_goes_away_half_way(project: Project, cache: Cache, mirror: Mirror, repository: Repository) -> None:

@@ -7,54 +7,80 @@ import json
 import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from imagebuilder.cache import Cache, default_cache
+from tests.build.project import PYTHON, ROOT, Project
 
-ROOT = Path(__file__).resolve().parents[2]
+VILLAGE = ROOT / "profiles/village.yaml"
 
 
-def test_two_builds_with_the_layer_cache_emptied_between_them_give_the_same_image(tmp_path: Path) -> None:
-    """From the same downloaded packages and indexes; where the images differ, the failure names the files."""
-    usual = default_cache()
-    cache = Cache(usual.path.parent / f"{usual.path.name}-twice-{os.getpid()}")
-    cache.create()
+@pytest.fixture
+def empty(usual: Cache) -> Iterator[Cache]:
+    """A cache with the packages and indexes of the usual one, and nothing that was made of them."""
+    made = Cache(usual.path.parent / f"{usual.path.name}-twice-{os.getpid()}")
+    made.create()
     try:
         for path in usual.debs.glob("*.deb"):
-            (cache.debs / path.name).hardlink_to(path)
-        shutil.copytree(usual.indexes, cache.indexes, dirs_exist_ok=True, symlinks=True)
-        first = build_and_list(cache, tmp_path / "one")
-        run(cache, [str(ROOT / "build.py"), "clean", "--layers"])
-        second = build_and_list(cache, tmp_path / "two")
+            (made.debs / path.name).hardlink_to(path)
+        shutil.copytree(usual.indexes, made.indexes, dirs_exist_ok=True, symlinks=True)
+        yield made
     finally:
-        run(cache, [str(ROOT / "build.py"), "clean", "--all"])
-        shutil.rmtree(cache.path)
-    if first[0] != second[0]:
-        files = [
-            name for name in sorted(first[1].keys() | second[1].keys()) if first[1].get(name) != second[1].get(name)
-        ]
-        lines = [f"{name}: {first[1].get(name)} / {second[1].get(name)}" for name in files]
-        raise AssertionError(
-            "the images differ; files that do:\n" + ("\n".join(lines) or "none, only the file systems")
-        )
+        made.create()
+        Project(made.path, cache=made.path).run("clean", "--all").ok()
+        shutil.rmtree(made.path)
 
 
-def build_and_list(cache: Cache, deploy: Path) -> tuple[str, dict[str, str]]:
-    """The image's SHA-256, and what it holds."""
+@pytest.fixture
+def usual(tmp_path: Path) -> Cache:
+    """The usual cache, with the layers of the village's image in it."""
+    cache = default_cache()
     frozen = ["--frozen"] if any(cache.indexes.glob("*/fetched")) else []
-    run(cache, [str(ROOT / "build.py"), "build", "village", "--raw", "--deploy", str(deploy), *frozen])
+    build(cache, tmp_path / "usual", *frozen)
+    return cache
+
+
+def test_image_built_from_nothing_is_the_one_built_before_from_the_same_packages(
+    usual: Cache, empty: Cache, tmp_path: Path
+) -> None:
+    """No layer in common, another cache, another day: where the images differ, the failure names the files."""
+    build(empty, tmp_path / "empty", "--frozen")
+    if digest(tmp_path / "usual") == digest(tmp_path / "empty"):
+        return
+    before, now = (listing(cache) for cache in (usual, empty))
+    lines = [
+        f"{name}: {before.get(name)} / {now.get(name)}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+    raise AssertionError("the images differ; files that do:\n" + ("\n".join(lines) or "none, only the file systems"))
+
+
+def build(cache: Cache, deploy: Path, *options: str) -> None:
+    """Build the village's image."""
+    project = Project(deploy, cache=cache.path, profile=VILLAGE)
+    deploy.mkdir()
+    project.run("build", "--raw", "--deploy", deploy, *options).ok()
+
+
+def digest(deploy: Path) -> str:
+    """The image's SHA-256."""
     with (deploy / "mojomail-village.img").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    (deploy / "mojomail-village.img").unlink()
-    listed = run(cache, [sys.executable, str(Path(__file__).with_name("listtree.py")), "village"])
-    found: dict[str, str] = json.loads(listed)
-    return digest, found
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def run(cache: Cache, words: list[str]) -> str:
-    """Run a command with this cache; returns what it prints."""
-    environment = os.environ | {"MOJOMAIL_CACHE": str(cache.path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, cwd=ROOT, env=environment, text=True, capture_output=True)
+def listing(cache: Cache) -> dict[str, str]:
+    """What the image holds."""
+    done = subprocess.run(
+        [PYTHON, Path(__file__).with_name("listtree.py"), "village"],
+        cwd=ROOT,
+        env=os.environ | {"MOJOMAIL_CACHE": str(cache.path), "PYTHONPATH": str(ROOT)},
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    found: dict[str, str] = json.loads(done.stdout)
+    return found

@@ -20,7 +20,7 @@ from imagebuilder.cli import ROOT, guarded
 from imagebuilder.execute import StagePlace
 from imagebuilder.layers import Inputs
 from imagebuilder.overlay import mount_overlay
-from imagebuilder.plan import PlannedLayer
+from imagebuilder.plan import PlannedLayer, write_head
 from imagebuilder.process import logging_to
 from imagebuilder.profile import load_profile
 from imagebuilder.seal import unpacked_parts
@@ -57,6 +57,7 @@ def both_ways(builder: Builder, planned: PlannedLayer) -> tuple[str, str]:
         place = StagePlace(planned.stage, builder.cache.work / "two-ways", None, None, ())
         executor.substage(place, planned.substage, builder.store.lower_trees(made.base), builder.store.begin(inputs))
         builder.store.finish(inputs, made.base, time.monotonic() - started)
+    write_head(builder.store, f"two-ways {planned.stage.path}", inputs.id)
     return made.id, inputs.id
 
 

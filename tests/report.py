@@ -1,0 +1,326 @@
+"""The report of a test run: `python -m tests.report [--out tests/out] [--deploy deploy]`.
+
+Reads what the run left: parts.tsv (part, seconds, exit code), the JUnit files, measurements.jsonl, and the reports of
+the images in deploy/. Writes report.md and report.html beside them and prints the tables. A file that is missing or
+broken is a line less, never a failure: the report is wanted most when something went wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import statistics
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from imagebuilder.errors import BuildError
+from imagebuilder.process import run
+from imagebuilder.progress import format_seconds
+from imagebuilder.report import format_bytes, this_machine
+
+ROOT = Path(__file__).resolve().parents[1]
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+FILES = {"check": "check.xml", "test-build": "build.xml", "test-flows": "flows.xml"}
+"""The JUnit file that a part of `make test` writes; `image` has none."""
+
+PICTURE_LIMIT = 400_000
+"""Bytes of a picture that is shown in the page itself; larger ones are only linked."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test that did not simply pass: `outcome` is failed or skipped, `reason` its first words."""
+
+    part: str
+    name: str
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the run. `seconds` is wall time; `code` the exit code, "none" when it did not run, "" if unknown."""
+
+    name: str
+    seconds: float
+    code: str = ""
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cases: tuple[Case, ...] = ()
+    properties: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def result(self) -> str:
+        """In one word."""
+        if self.code == "none":
+            return "not run"
+        return "failed" if self.failed or self.code not in ("", "0") else "ok"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A screen: its path below the report, and the picture itself as a data URI if it is small enough."""
+
+    path: str
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is told, as text. A table is rows of cells; `title` says whether all is well."""
+
+    title: str
+    figures: Sequence[tuple[str, str]] = ()
+    parts: Sequence[Part] = ()
+    traffic: Sequence[tuple[str, str]] = ()
+    run: Sequence[tuple[str, str]] = ()
+    bundles: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
+    cases: Sequence[Case] = field(default=())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the report and print it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "tests/out")
+    parser.add_argument("--deploy", type=Path, default=ROOT / "deploy")
+    options = parser.parse_args(argv)
+    report = gather(options.out, options.deploy)
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = to_markdown(report)
+    (options.out / "report.md").write_text(text)
+    (options.out / "report.html").write_text(to_html(report))
+    print(text)
+    print(f"The report: {options.out / 'report.html'}")
+    return 0
+
+
+def gather(out: Path, deploy: Path) -> Report:
+    """Everything that a run left in `out` and `deploy`."""
+    parts = read_parts(out)
+    measurements = read_measurements(out / "measurements.jsonl")
+    bad = [part.name for part in parts if part.result != "ok"]
+    count = sum(part.passed for part in parts)
+    if bad:
+        title = f"Not well: {', '.join(bad)}"
+    else:
+        title = f"All is well: {count} tests passed" if parts else "Nothing was run"
+    return Report(
+        title=title,
+        figures=[*image_figures(deploy, parts), *figures(one for one in measurements if one["unit"] != "bytes")],
+        parts=parts,
+        traffic=figures(one for one in measurements if one["unit"] == "bytes"),
+        run=about_the_run(),
+        bundles=sorted(f"failures/{path.name}/" for path in out.glob("failures/*") if path.is_dir()),
+        pictures=[read_picture(path, out) for path in sorted(out.rglob("*.png"))],
+        cases=[case for part in parts for case in part.cases],
+    )
+
+
+def read_parts(out: Path) -> list[Part]:
+    """The parts in the order they ran; without parts.tsv those that left a JUnit file."""
+    try:
+        lines = [line.split("\t") for line in (out / "parts.tsv").read_text().splitlines()]
+    except OSError:
+        lines = []
+    known = [(name, float(seconds), code) for name, seconds, code in (line for line in lines if len(line) == 3)]
+    if not known:
+        known = [(name, 0.0, "") for name, file in FILES.items() if (out / file).exists()]
+    return [read_part(out / FILES.get(name, "none"), name, seconds, code) for name, seconds, code in known]
+
+
+def read_part(path: Path, name: str, seconds: float, code: str) -> Part:
+    """A part and the tests in its JUnit file, if there is a whole one."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return Part(name, seconds, code)
+    cases = []
+    outcomes: dict[str, str] = {}
+    for case in root.iter("testcase"):
+        test = f"{case.get('classname', '').removeprefix('tests.')}.{case.get('name', '')}"
+        outcomes.setdefault(test, "passed")
+        # A test that ends badly is there twice: what it did, and how it ended.
+        for kind, outcome in (("skipped", "skipped"), ("failure", "failed"), ("error", "failed")):
+            if (told := case.find(kind)) is not None:
+                cases.append(Case(name, test, outcome, _first_words(told)))
+                outcomes[test] = outcome
+    properties = tuple((one.get("name", ""), one.get("value", "")) for one in root.iter("property"))
+    seconds = seconds or sum(float(suite.get("time", 0)) for suite in root.iter("testsuite"))
+    counts = Counter(outcomes.values())
+    return Part(name, seconds, code, counts["passed"], counts["failed"], counts["skipped"], tuple(cases), properties)
+
+
+def _first_words(told: ElementTree.Element) -> str:
+    text = (told.get("message") or told.text or "").strip()
+    line = text.partition("\n")[0]
+    return line if len(line) <= 200 else f"{line[:197]}..."
+
+
+def read_measurements(path: Path) -> list[dict[str, Any]]:
+    """The measurements that tests left, one JSON object a line; lines that are none are passed over."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            one = json.loads(line)
+            found.append(one | {"name": str(one["name"]), "value": float(one["value"]), "unit": str(one["unit"])})
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def figures(measurements: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Names and values for people; of a figure that was measured several times the median."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for one in measurements:
+        more = ", ".join(str(value) for name, value in one.items() if name not in ("name", "value", "unit"))
+        values.setdefault((f"{one['name']} ({more})" if more else one["name"], one["unit"]), []).append(one["value"])
+    found = []
+    for (name, unit), several in values.items():
+        text = with_unit(statistics.median(several), unit)
+        found.append((name, text if len(several) == 1 else f"{text}, the median of {len(several)}"))
+    return found
+
+
+def with_unit(value: float, unit: str) -> str:
+    """A value for people: seconds, MB (10^6 bytes) and bytes as all our reports write them."""
+    if unit == "s":
+        return format_seconds(value)
+    if unit == "MB":
+        return format_bytes(value * 1e6)
+    return f"{value:,.0f} bytes" if unit == "bytes" else f"{value:g} {unit}"
+
+
+def image_figures(deploy: Path, parts: Iterable[Part]) -> list[tuple[str, str]]:
+    """What is known of each image in `deploy`, and the SHA-256 of the one that was tested."""
+    found = []
+    sums = _sums(deploy / "SHA256SUMS")
+    for path in sorted(deploy.glob("*.report.json")):
+        try:
+            told = json.loads(path.read_text())
+            name, layers, sizes = told["name"], told["layers"], told["files"]
+            made = [layer for layer in layers if not layer["cached"]]
+            found.append(
+                (f"{name}: build", f"{format_seconds(told['seconds'])}, {len(made)} of {len(layers)} layers made anew")
+            )
+            found.append((f"{name}: all layers", format_seconds(sum(layer["seconds"] for layer in layers))))
+            for ending in (".img", ".img.xz"):
+                found.append((f"{name}{ending}", format_bytes(sizes[f"{name}{ending}"])))
+                if f"{name}{ending}" in sums:
+                    found.append((f"{name}{ending}: SHA-256", sums[f"{name}{ending}"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    tested = {value for part in parts for key, value in part.properties if key == "image_sha256"}
+    known = set(sums.values())
+    return found + [("image that was tested: SHA-256", value) for value in sorted(tested - known)]
+
+
+def _sums(path: Path) -> dict[str, str]:
+    try:
+        lines = [line.split("  ", 1) for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {line[1]: line[0] for line in lines if len(line) == 2}
+
+
+def read_picture(path: Path, out: Path) -> Picture:
+    """A picture of a screen."""
+    name = path.relative_to(out).as_posix()
+    if path.stat().st_size > PICTURE_LIMIT or name.startswith("failures/"):
+        return Picture(name)
+    return Picture(name, f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}")
+
+
+def about_the_run() -> list[tuple[str, str]]:
+    """When, on what, and of which state of the tree."""
+    machine = this_machine()
+    return [
+        ("date", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
+        ("commit", _said("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "describe", "--always", "--dirty")),
+        ("CPU", f"{machine.cpu}, {machine.cores} cores"),
+        ("memory", format_bytes(machine.memory)),
+        ("system", f"{machine.system}, Linux {_said('uname', '-r')}"),
+        ("QEMU", _said("qemu-system-aarch64", "--version").removeprefix("QEMU emulator version ")),
+    ]
+
+
+def _said(*words: str) -> str:
+    """The first line that a command prints; "unknown" without it."""
+    try:
+        return run(*words, quiet=True).partition("\n")[0].strip()
+    except BuildError:
+        return "unknown"
+
+
+def part_rows(parts: Sequence[Part]) -> list[tuple[str, ...]]:
+    """The table of parts, and their sum."""
+    rows = [
+        (part.name, part.result, format_seconds(part.seconds), str(part.passed), str(part.failed), str(part.skipped))
+        for part in parts
+    ]
+    total = [sum(getattr(part, name) for part in parts) for name in ("seconds", "passed", "failed", "skipped")]
+    return [*rows, ("all", "", format_seconds(total[0]), *(f"{count}" for count in total[1:]))]
+
+
+PART_HEAD = ("part", "result", "time", "passed", "failed", "skipped")
+
+
+def to_markdown(report: Report) -> str:
+    """The report as Markdown, whose tables also read well on a terminal."""
+    text = [f"# {report.title}", ""]
+    text += _table(PART_HEAD, part_rows(report.parts))
+    text += _table(("figure", "value"), report.figures)
+    text += _table(("bytes over the link", "value"), report.traffic)
+    for outcome in ("failed", "skipped"):
+        chosen = [(f"{case.part}: {case.name}", case.reason) for case in report.cases if case.outcome == outcome]
+        text += _table((outcome, "why"), chosen)
+    text += _table(("run", ""), report.run)
+    if report.bundles:
+        text += ["What was seen when a test failed:", "", *(f"- [{name}]({name})" for name in report.bundles), ""]
+    if report.pictures:
+        text += ["Screens:", "", *(f"- [{picture.path}]({picture.path})" for picture in report.pictures), ""]
+    return "\n".join(text)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table in Markdown, its columns padded; nothing when there are no rows."""
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    if not cells:
+        return []
+    widths = [max(len(row[column]) for row in [list(head), *cells]) for column in range(len(head))]
+    widths[-1] = len(head[-1]) or 1
+
+    def line(row: Sequence[str]) -> str:
+        return f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+
+    return [line(head), f"|{'|'.join('-' * (width + 2) for width in widths)}|", *map(line, cells), ""]
+
+
+def to_html(report: Report) -> str:
+    """The report as one page."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(TEMPLATE.read_text()).render(
+        report=report,
+        well=all(part.result == "ok" for part in report.parts),
+        head=PART_HEAD,
+        rows=part_rows(report.parts),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
