@@ -75,6 +75,10 @@ class Dropped(Exception):
     """The connection was closed in the middle."""
 
 
+class NoTls(Exception):
+    """The server offers no STARTTLS, or somebody between has taken the offer away."""
+
+
 class NoAuth(Exception):
     """The server offers no way to log in that fits the secret."""
 
@@ -113,13 +117,14 @@ def _key(error: BaseException, protocol: Protocol, values: dict[str, str]) -> st
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error, values)
     if isinstance(error, ssl.SSLError):
-        return "dropped" if "EOF" in str(error.reason or error) else "no-tls"
+        return "dropped" if "EOF" in str(error) else "no-tls"
     if isinstance(error, socket.gaierror):
         return _name(error)
     for kind, key in (
         (Rubbish, "rubbish"),
         (Hangs, "hangs"),
         (Dropped, "dropped"),
+        (NoTls, "no-tls"),
         (NoAuth, "smtp-auth-off" if protocol == "SMTP" else "oauth-needed"),
         (ConnectionRefusedError, "refused"),
         (TimeoutError, "no-answer"),

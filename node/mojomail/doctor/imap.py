@@ -6,12 +6,13 @@ import imaplib
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..mailboxnames import RemoteFolder, parse_list
 from ..providers import Server
 from ..vault import Login
-from .findings import Dropped, NoAuth, Rubbish, ServerSaid
+from .findings import Dropped, NoAuth, NoTls, Rubbish, ServerSaid
 from .wire import Patience, Wire, visit
 
 
@@ -39,19 +40,22 @@ class _Client(imaplib.IMAP4):
 def look_at_imap(server: Server, login: Login, context: ssl.SSLContext, patience: Patience) -> ImapSight:
     """Log in and look around. Raises what `findings.finding_for_error` knows."""
     with visit(server, context, patience) as wire:
+        client: _Client | None = None
         try:
             client = _Client(wire, server)
             if server.tls == "starttls":
                 if "STARTTLS" not in client.capabilities:
-                    raise ssl.SSLError("STARTTLS is not offered")
+                    raise NoTls
                 client.starttls(context)
                 wire.socket = client.sock
             _log_in(client, login)
             return _look_around(client)
         except imaplib.IMAP4.abort as error:
-            raise _broken(error) from None
+            raise _broken(error, client) from None
         except imaplib.IMAP4.error as error:
             raise _refused(error) from None
+        except ssl.SSLError:
+            raise  # a certificate that is refused is also a ValueError
         except (UnicodeError, ValueError, IndexError):
             raise Rubbish from None
 
@@ -101,13 +105,16 @@ def _is_full(client: _Client) -> bool:
     return status == "OK" and found is not None and 0 < int(found[2]) <= int(found[1])
 
 
-def _text(lines: list[bytes | None]) -> str:
-    return b" ".join(line for line in lines if line).decode("utf-8", "replace")
+def _text(lines: Sequence[object]) -> str:
+    return b" ".join(line for line in lines if isinstance(line, bytes)).decode("utf-8", "replace")
 
 
-def _broken(error: Exception) -> Exception:
-    """imaplib aborts when the connection ends, when a reply is not IMAP, and with the words of a BYE."""
+def _broken(error: Exception, client: _Client | None) -> Exception:
+    """imaplib aborts when the connection ends, also after a BYE that says why, and when a reply is not IMAP."""
     text = str(error)
+    farewell = client.untagged_responses.get("BYE") if client is not None else None
+    if farewell:
+        return ServerSaid(_text(farewell))
     if "EOF" in text or "socket error" in text:
         return Dropped()
     return Rubbish() if "unexpected response" in text or "got more than" in text else ServerSaid(text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..providers import Server
 from ..vault import Login
-from .findings import Dropped, Hangs, NoAuth, Rubbish, ServerSaid
+from .findings import Dropped, Hangs, NoAuth, NoTls, Rubbish, ServerSaid
 from .imap import xoauth2
 from .wire import Patience, Wire, visit
 
@@ -56,13 +56,15 @@ def look_at_smtp(server: Server, login: Login, sender: str, context: ssl.SSLCont
             raise _refused(error.smtp_code, error.smtp_error) from None
         except smtplib.SMTPException:
             raise NoAuth from None
+        except ssl.SSLError:
+            raise  # a certificate that is refused is also a ValueError
         except (UnicodeError, ValueError):
             raise Rubbish from None
 
 
 def _start_tls(client: _Client, wire: Wire, context: ssl.SSLContext) -> None:
     if not client.has_extn("starttls"):
-        raise ssl.SSLError("STARTTLS is not offered")
+        raise NoTls
     _expect(client.starttls(context=context))
     if client.sock is not None:
         wire.socket = client.sock
@@ -93,4 +95,5 @@ def _expect(answer: tuple[int, bytes]) -> None:
 
 def _refused(code: int, text: bytes | str) -> Exception:
     said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return ServerSaid(said, code) if 200 <= code < 600 else Rubbish()
+    # smtplib makes a 500 of a line that is longer than any may be.
+    return ServerSaid(said, code) if 200 <= code < 600 and said != "Line too long." else Rubbish()
