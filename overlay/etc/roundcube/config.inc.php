@@ -81,7 +81,7 @@ $config['max_group_members'] = 100;
 $config['max_disclosed_recipients'] = 0;
 $config['spellcheck_engine'] = null;
 $config['enable_spellcheck'] = false;
-// Addresses come from the accounts (plugin mojomail_status); names and signatures are people's own.
+// Names and addresses come from the accounts (plugin mojomail_status); signatures are people's own.
 $config['identities_level'] = 1;
 
 // --- Looks --------------------------------------------------------------------------------------
