@@ -22,6 +22,8 @@ SOCKET_PATH_BYTES = 107
 """The longest path of a UNIX socket (unix(7))."""
 CARDS = ("lan", "uplink")
 """The machine's network cards, eth0 and eth1; also the names of QEMU's netdevs."""
+PATIENCE = "systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600"
+"""For the kernel's command line: emulation on a busy host is up to ten times as slow as a Pi (systemd(1))."""
 DISK = "card"
 """The block node that the machine sees as its disk."""
 
@@ -72,7 +74,7 @@ LANES = {
                 *("-device", "virtio-serial-pci"),
                 *("-device", "virtserialport,chardev=control,nr=1,name=org.mojomail.control"),
             ),
-            command_line="console=ttyAMA0",
+            command_line=f"console=ttyAMA0 {PATIENCE}",
         ),
         Lane(
             name="raspi3b",
@@ -87,6 +89,7 @@ LANES = {
             control="/dev/ttyUSB0",
             control_chardev=("-device", "usb-serial,chardev=control"),
             device_tree="bcm2837-rpi-3-b.dtb",
+            command_line=PATIENCE,
             seconds_to_boot=250.0,
         ),
     )
