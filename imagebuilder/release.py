@@ -24,7 +24,7 @@ from pathlib import Path
 from . import bmap, imager, report, spdx
 from .device import format_size
 from .durable import sync_path
-from .errors import BuildError, InputError
+from .errors import BuildError, CommandFailed, InputError
 from .process import find_program, run
 from .progress import detail, note, step
 from .spdx import Package
@@ -134,7 +134,7 @@ def write_release(
             sums[".img"] = _sha256(image)
             _write(partial[".img.bmap"], bmap.render(bmap.create(image)))
         with step("Packing the image"):
-            if packed is not None and packed.exists():
+            if packed is not None and _is_whole(packed, xz):
                 shutil.copyfile(packed, partial[".img.xz"])
                 sync_path(partial[".img.xz"])
             else:
@@ -281,6 +281,15 @@ def _pack(image: Path, packed: Path, xz: Sequence[str], threads: int | None) -> 
         stdout=packed,
     )
     sync_path(packed)
+
+
+def _is_whole(packed: Path, xz: Sequence[str]) -> bool:
+    """Whether the packed image is there, and its checksums are right."""
+    try:
+        run(*xz, "--test", "--threads=0", "--", packed)
+    except CommandFailed:
+        return False
+    return True
 
 
 def _keep(file: Path, to: Path) -> None:

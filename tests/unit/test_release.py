@@ -142,6 +142,24 @@ def test_the_same_inputs_give_the_same_bits_whatever_the_threads_and_the_holes(t
     assert [name for name in results[0] if not results[0][name] == results[1][name] == results[2][name]] == []
 
 
+@pytest.mark.parametrize("damage", ["", "cut off", "changed"])
+def test_an_image_is_packed_once_and_again_when_what_was_kept_is_broken(
+    damage: str, tmp_path: Path, image: Path, deploy: Path
+) -> None:
+    copy = Path(shutil.copyfile(image, tmp_path / "copy"))
+    packed = tmp_path / "kept.img.xz"
+    log = tmp_path / "log"
+    make(image, deploy, packed=packed)
+    first = (deploy / "mojomail-village.img.xz").read_bytes()
+    assert packed.read_bytes() == first
+    if damage:
+        packed.write_bytes(first[:-50] if damage == "cut off" else first[:30] + b"?" + first[31:])
+    with process.logging_to(log):
+        make(copy, deploy, packed=packed)
+    assert (deploy / "mojomail-village.img.xz").read_bytes() == packed.read_bytes() == first
+    assert ("--stdout" in log.read_text()) == bool(damage)
+
+
 def test_an_older_build_is_replaced_whole_and_other_images_keep_their_checksums(tmp_path: Path, deploy: Path) -> None:
     make(write_image(tmp_path / "a"), deploy)
     make(write_image(tmp_path / "b"), deploy, name="mojomail-raspios")
