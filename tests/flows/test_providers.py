@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.test_world import node_at
+from tests.flows.fakenode import node_at
 from tests.lab import dhcp, dns
 from tests.lab.daemontree import ensure_tree
 from tests.lab.farside import authority
@@ -145,6 +145,30 @@ def test_every_server_proves_its_name_and_listens_where_the_real_one_does(intern
                     assert client.has_extn("auth")
             if service == "imap":
                 imap(node, name).logout()
+
+
+def test_a_provider_can_show_another_certificate(internet: Any, node: Place) -> None:
+    def seen(host: str, port: int) -> str:
+        """The common name in the certificate, empty without one, or why it is refused."""
+        context = ssl.create_default_context(cafile=str(authority().certificate))
+        with node.connect(host, port) as plain:
+            try:
+                with context.wrap_socket(plain, server_hostname=host) as wrapped:
+                    subject: Any = (wrapped.getpeercert() or {}).get("subject", ())
+                    return next((value for ((key, value),) in subject if key == "commonName"), "")
+            except ssl.SSLCertVerificationError as error:
+                return error.verify_message
+
+    for host, port in (("imap.gmail.com", 993), ("smtp.gmail.com", 465)):
+        assert seen(host, port) == "imap.gmail.com"
+    internet.certificate("gmail", "nameless")
+    for host, port in (("imap.gmail.com", 993), ("smtp.gmail.com", 465)):
+        wait_for(lambda host=host, port=port: seen(host, port) == "")  # type: ignore[misc]
+    internet.certificate("gmail", "wrong")
+    for host, port in (("imap.gmail.com", 993), ("smtp.gmail.com", 465)):
+        wait_for(lambda host=host, port=port: "Hostname mismatch" in seen(host, port))  # type: ignore[misc]
+    internet.clear()
+    wait_for(lambda: seen("imap.gmail.com", 993) == "imap.gmail.com")
 
 
 def test_nobody_can_log_in_without_tls(internet: Any, node: Place) -> None:

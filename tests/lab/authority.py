@@ -6,7 +6,9 @@ of 2049: the node has no clock of its own, and tests move it by years. Made by t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,22 +64,34 @@ class Authority:
         self.place = place
         self.key = place / "authority.key"
         self.certificate = place / "authority.pem"
-        if not self.certificate.exists():
-            self._found()
+        place.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            if not self.certificate.exists():
+                self._found()
 
     @property
     def pem(self) -> str:
         """The authority's own certificate, for those who are to trust it."""
         return self.certificate.read_text()
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other labs of the same cache out meanwhile."""
+        with (self.place / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def _found(self) -> None:
-        self.place.mkdir(parents=True, exist_ok=True)
         partial = self.place / "authority.partial"
         self._sign(partial, self.key, "O = mojomail lab\nCN = mojomail lab authority", "", "authority")
         partial.rename(self.certificate)
 
     def issue(self, label: str, names: Sequence[str], *, common_name: bool = True) -> Certificate:
         """A certificate for host names, kept under `label`; the first is its CN unless there is to be none."""
+        with self._alone():
+            return self._issue(label, names, common_name)
+
+    def _issue(self, label: str, names: Sequence[str], common_name: bool) -> Certificate:
         made = Certificate(self.place / f"{label}.pem", self.place / f"{label}.key")
         wanted = ",".join(f"DNS:{name}" for name in names)
         request = self.place / f"{label}.names"

@@ -16,8 +16,9 @@ from pathlib import Path
 from imagebuilder import namespace
 from imagebuilder.archives import download, resolve, unpack
 from imagebuilder.cache import Cache, default_cache
+from imagebuilder.durable import sync_filesystem
 from imagebuilder.indexes import Indexes, debian_sources, host_architecture
-from imagebuilder.layers import digest_of, remove_tree, sync_filesystem
+from imagebuilder.layers import digest_of, remove_tree
 from imagebuilder.settings import AptSettings
 from tests.lab.processes import LabError, run
 

@@ -19,8 +19,9 @@ from tests.lab.authority import Authority
 from tests.lab.daemonroot import DaemonRoot
 from tests.lab.daemontree import find_tree
 from tests.lab.front import Fault, Front, Gate
+from tests.lab.habits import Account, Posted, Rule
 from tests.lab.mailboxes import Message
-from tests.lab.mailprovider import Account, Login, MailProvider, Posted, Rule
+from tests.lab.mailprovider import Login, MailProvider
 from tests.lab.nameserver import ADDRESS, Nameserver
 from tests.lab.processes import LabError, run
 from tests.lab.providers import INBOX, PROVIDERS, provider_of
@@ -31,6 +32,7 @@ SERVICES = {"imap": ("imap",), "smtp": ("smtp",), "mx": ("mx",), "all": ("imap",
 """What `service` may be: the mailbox's port, the one for sending, the one other providers deliver to, or all."""
 QUIET = 0.1
 """Seconds without a new file after which queues count as empty, bounces of what was in them included."""
+CERTIFICATES = ("good", "nameless", "wrong")
 FAULTS = ("refuse", "drop", "hang")
 
 
@@ -54,6 +56,8 @@ class Internet:
         self._root = DaemonRoot(work, find_tree())
         self._undo = ExitStack()
         self._dropped: set[str] = set()
+        self._uncommon: set[str] = set()
+        """Providers whose certificate is not the good one."""
         self.logs = self._root.logs
 
     def start(self) -> None:
@@ -111,6 +115,8 @@ class Internet:
             if sum(provider.empty_queues() for provider in running):
                 quiet = time.monotonic()
             time.sleep(QUIET / 10)
+        for name in sorted(self._uncommon):
+            self.certificate(name)
         for provider in self._providers.values():
             provider.clear()
             self.up(provider.provider.name)
@@ -230,12 +236,12 @@ class Internet:
     def sent(self, provider: str | None = None, login: str | None = None) -> list[Posted]:
         """What people sent, oldest first: all, or by one provider, or under one login."""
         chosen = list(self._providers.values()) if provider is None else [self._named(provider)]
-        found = [mail for one in chosen for mail in one.posted if mail.login and login in (None, mail.login)]
+        found = [mail for one in chosen for mail in one.habits.posted if mail.login and login in (None, mail.login)]
         return sorted(found, key=lambda mail: mail.when)
 
     def arrived(self, address: str) -> list[Posted]:
         """What was taken for an address from outside or from its provider's other people, oldest first."""
-        return [mail for mail in self._of(address).posted if address.lower() in map(str.lower, mail.recipients)]
+        return [mail for mail in self._of(address).habits.posted if address.lower() in map(str.lower, mail.recipients)]
 
     # ---- faults
 
@@ -294,15 +300,27 @@ class Internet:
             raise LabError(f"mail cannot be refused at {stage!r} with {code}")
         if text[:2] in ("2.", "4.", "5.") and text[0] != str(code)[0]:
             raise LabError(f"{text.split()[0]} does not go with {code}")
-        self._named(provider).rules.append(Rule(stage, f"{code} {text}", sender, recipient, times))
+        self._named(provider).habits.rules.append(Rule(stage, f"{code} {text}", sender, recipient, times))
 
     def accept(self, provider: str) -> None:
         """Undo every `reject`."""
-        self._named(provider).rules.clear()
+        self._named(provider).habits.rules.clear()
 
     def set_size_limit(self, provider: str, size: int) -> None:
-        """Let a provider take messages up to `size` bytes."""
+        """Let a provider take messages up to `size` bytes; connections that begin a moment later are told so."""
         self._named(provider).set_size_limit(size)
+
+    def certificate(self, provider: str, kind: str = "good") -> None:
+        """Let a provider present a certificate that is `good`, has its names but no CN (`nameless`), or is for
+        another name (`wrong`); connections that begin a moment later see it, until `clear`."""
+        served = self._named(provider)
+        names = tuple(served.provider.names)
+        if kind not in CERTIFICATES:
+            raise LabError(f"{kind!r} is no kind of certificate; there are: {', '.join(CERTIFICATES)}")
+        wanted = ("wrong.example",) if kind == "wrong" else names
+        label = provider if kind == "good" else f"{provider}-{kind}"
+        served.show(authority().issue(label, wanted, common_name=kind != "nameless"))
+        (self._uncommon.discard if kind == "good" else self._uncommon.add)(provider)
 
     def _services(self, service: str) -> tuple[str, ...]:
         try:

@@ -56,12 +56,12 @@ class _Pipe(imaplib.IMAP4):
 
     def append_all(self, folder: str, told: str, messages: Sequence[bytes]) -> Any:
         """APPEND with several messages (RFC 3502) that wait for no leave (RFC 7888); imaplib knows only one by one."""
-        tag = self._new_tag()  # type: ignore[attr-defined]
+        tag = self._new_tag()
         self.send(b"%s APPEND %s" % (tag, folder.encode()))
         for message in messages:
             self.send(f"{told} {{{len(message)}+}}\r\n".encode() + message)
         self.send(b"\r\n")
-        return self._command_complete("APPEND", tag)  # type: ignore[attr-defined]
+        return self._command_complete("APPEND", tag)
 
     def shutdown(self) -> None:
         end(self.process)
