@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 USES = {"\\sent": "sent", "\\drafts": "drafts", "\\trash": "trash", "\\junk": "junk", "\\all": "archive"}
-"""Special uses (RFC 6154) by role; \\Archive goes before \\All."""
+"""Special uses (RFC 6154) by role."""
 LINE = re.compile(rb'\((?P<flags>[^)]*)\) (?:"(?P<separator>\\?.)"|NIL) (?P<name>.*)', re.DOTALL)
 
 
@@ -70,7 +70,7 @@ def _unquoted(name: bytes) -> bytes:
 
 
 def folders_by_role(folders: list[RemoteFolder]) -> dict[str, str]:
-    """The name of the folder for each role that the provider names one for; \\Archive wins over \\All."""
+    """The name of the folder for each role that the provider names one for, the first where it names two."""
     roles: dict[str, str] = {}
     for folder in folders:
         if folder.role and folder.selectable:
