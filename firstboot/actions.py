@@ -9,15 +9,15 @@ from pathlib import Path
 from . import keeper
 from .durable import DISK, Disk, make_directories, remove_file, write_file, write_link
 from .join import DOMAIN, WIFI_ADDRESS
-from .keyfiles import LAN_CABLE, LAN_WIFI, LINK, SETUP, keyfiles, places, zones
+from .keyfiles import LAN_CABLE, LAN_WIFI, LINK, SETUP, firewall, keyfiles
 from .office import Office
 from .process import Runner, demand, run
 from .settings import Person, Settings
 from .surroundings import Surroundings
 
-SERVICES = ("postfix.service", "dovecot.service", "mojomaild.service")
-WEB = ("php8.4-fpm.service", "nginx.service")
-"""Started when the set-up no longer needs port 80."""
+SERVICES = ("postfix.service", "dovecot.service", "nginx.service", "mojomaild.service")
+CERTIFICATE = "mojomail-certificate.service"
+"""Makes the servers' certificate again when the node has another name or address."""
 CONNECTIONS = Path("etc/NetworkManager/system-connections")
 AUTHORITIES = Path("usr/local/share/ca-certificates")
 SSH_RULE = "# ssh, by key only; who guesses is slowed down.\n" + (
@@ -144,9 +144,7 @@ def _keeper(settings: Settings, site: Site) -> Iterator[Action]:
 
 
 def _network(settings: Settings, site: Site) -> Iterator[Action]:
-    at = places(settings, site.around)
-    village = [interface for what, interface in at.items() if what.startswith("lan-")]
-    yield site.file("network", "etc/nftables.d/05-zones.nft", zones(village))
+    yield site.file("network", "etc/nftables.d/25-village.nft", firewall(settings, site.around))
     if settings.access_point:
         country = settings.access_point.country
         rules = f"# The country whose rules for radio hold.\noptions cfg80211 ieee80211_regdom={country}\n"
@@ -240,11 +238,5 @@ def _person(person: Person, office: Office) -> Action:
 
 
 def _services(site: Site) -> Iterator[Action]:
-    for unit in SERVICES:
+    for unit in (CERTIFICATE, *SERVICES):
         yield site.command("services", "systemctl", "restart", unit, needed=False, limit=120.0)
-
-
-def open_web(site: Site) -> None:
-    """Start the web pages: the set-up's own are gone, port 80 is free."""
-    for unit in WEB:
-        site.runner("systemctl", "restart", unit, limit=120.0)

@@ -117,13 +117,25 @@ def keyfiles(settings: Settings, around: Surroundings) -> dict[str, str]:
     return {name + ENDING: text for name, text in made.items()}
 
 
-def zones(interfaces: list[str]) -> str:
-    """The firewall's set of village interfaces, and what the village network itself needs: addresses and names."""
-    elements = ", ".join(f'"{name}"' for name in sorted(interfaces))
-    element_line = f" elements = {{ {elements} }};" if elements else ""
-    return f"""\
-# Which interfaces are the village's. Written by the set-up; other files here let services in from @lan.
-add set inet filter lan {{ type ifname;{element_line} }}
-add rule inet filter services iifname @lan udp dport {{ 53, 67 }} accept
-add rule inet filter services iifname @lan tcp dport 53 accept
-"""
+def firewall(settings: Settings, around: Surroundings) -> str:
+    """What the firewall has to know of these networks, beside the mail stage's sets and chains (20-lan.nft).
+
+    A phone asks for an address before it has one, so that question is let in by interface.
+    """
+    at = places(settings, around)
+    uplinks = [name for what, name in at.items() if what.startswith("link-")]
+    if settings.link.kind in ("phone", "dongle"):
+        uplinks += ["usb0", "usb1", *around.tethers()]
+    served = [at["lan-wifi"]] if "lan-wifi" in at else []
+    served += [at["lan-cable"]] if settings.ethernet == "serve" else []
+    lines = ["# The village's networks and the link. Written by the set-up."]
+    if uplinks:
+        lines.append(f"add element inet filter uplinks {{ {_quoted(uplinks)} }}")
+    lines += [f"add rule inet filter lan {protocol} dport 53 accept" for protocol in ("udp", "tcp")]
+    if served:
+        lines.append(f"add rule inet filter services iifname {{ {_quoted(served)} }} udp dport 67 accept")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f'"{name}"' for name in sorted(set(names)))

@@ -92,7 +92,8 @@ def _input(screen: Screen, said: Texts) -> str:
         value = "" if hidden else screen.value
         note = said.say("keys|suggestion") if screen.suggested else said.say("keys|optional") if screen.optional else ""
         keyboard = 'autocapitalize="none" autocorrect="off" spellcheck="false"'
-        return f"""<input type="text" name="value" value="{escape(value)}" {keyboard} aria-label="{escape(screen.title)}">
+        named = f'aria-label="{escape(screen.title)}"'
+        return f"""<input type="text" name="value" value="{escape(value)}" {keyboard} {named}>
 <small>{escape(note)}</small>"""
     if len(screen.choices) > MANY:
         options = "".join(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -17,7 +16,8 @@ from ..wizard import DONE, Wizard
 from .pages import closing_page, pin_page, screen_page
 from .pin import Gate
 
-PORTS = (80, 8080)
+PORT = 8080
+"""Beside nginx, which has port 80 on every node."""
 LARGEST = 4096
 """Bytes of a form."""
 COOKIE = "mojomail-setup"
@@ -27,8 +27,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-
-log = logging.getLogger(__name__)
 
 
 @cache
@@ -41,25 +39,16 @@ class PhoneServer:
     """Serves the wizard to phones, in threads of its own, until it is closed."""
 
     def __init__(
-        self, wizard: Wizard, gate: Gate, address: Callable[[], str], host: str = "", ports: tuple[int, ...] = PORTS
+        self, wizard: Wizard, gate: Gate, address: Callable[[], str], host: str = "", port: int = PORT
     ) -> None:
         class Handler(_Handler):
             pass
 
         Handler.wizard, Handler.gate, Handler.home = wizard, gate, staticmethod(address)
-        self._server = self._bind(host, ports, Handler)
+        self._server = ThreadingHTTPServer((host, port), Handler)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="phone", daemon=True).start()
-
-    @staticmethod
-    def _bind(host: str, ports: tuple[int, ...], handler: type[_Handler]) -> ThreadingHTTPServer:
-        for port in ports[:-1]:
-            try:
-                return ThreadingHTTPServer((host, port), handler)
-            except OSError as error:
-                log.info("port %d: %s", port, error.strerror)
-        return ThreadingHTTPServer((host, ports[-1]), handler)
 
     def close(self) -> None:
         """Serve no more."""
@@ -150,7 +139,11 @@ class _Handler(BaseHTTPRequestHandler):
         if "back" in form:
             self.wizard.back(at)
         else:
-            self.wizard.answer(at, form.get("value", ""))
+            value = form.get("value", "")
+            screen = self.wizard.screen()
+            if screen.look == "secret" and not screen.suggested and not value:
+                value = screen.value  # one that was given before is not shown; left alone, it stays
+            self.wizard.answer(at, value)
         self._go("/")
 
     def _show(self, *, notice: str = "") -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from ..aside import Aside
 from ..screens import Line, Mark, Screen
 from ..texts import texts
 from .canvas import LINE, Canvas
@@ -26,20 +26,6 @@ class Entry:
     touched: bool = False
 
 
-@dataclass(frozen=True)
-class Aside:
-    """What stands beside each question: how to answer by phone, and whether a keyboard is missing.
-
-    lines  label and value, the last one large
-    """
-
-    brief: str = ""
-    title: str = ""
-    lines: Sequence[tuple[str, str]] = ()
-    qr: str = ""
-    warning: str = ""
-
-
 @dataclass
 class Spots:
     """Where the mouse can click: a choice by its number, "next" or "back"."""
@@ -49,11 +35,6 @@ class Spots:
     def at(self, x: float, y: float) -> int | str | None:
         """What lies at a point."""
         return next((what for box, what in self.boxes if box.holds(x, y)), None)
-
-
-def unbroken(text: str) -> str:
-    """A password as it is shown: no line ends at its hyphens."""
-    return text.replace("-", "\u2011")
 
 
 class Painter:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
+from ..answers import Answers
+from ..aside import Aside
 from ..screens import Screen
 from ..texts import texts
-from ..wizard import DONE, Wizard
+from ..wizard import DONE
 from .console import Console
 from .devices import Devices, Input
-from .drawing import Aside, Entry, Painter, Spots
+from .drawing import Entry, Painter, Spots
 from .editing import Deed, clicked, entry_for, pressed
 from .layouts import Typist
 from .output import Output
@@ -19,12 +22,30 @@ REFRESH = 30.0
 """Seconds after which the screen is looked at again, though nothing has happened."""
 
 
+class Asking(Protocol):
+    """What the TV shows: the wizard, or the keeper's menu."""
+
+    @property
+    def at(self) -> str: ...
+
+    @property
+    def answers(self) -> Answers: ...
+
+    def screen(self) -> Screen: ...
+
+    def answer(self, at: str, value: str) -> bool: ...
+
+    def back(self, at: str) -> bool: ...
+
+    def listen(self, call: Callable[[], None]) -> None: ...
+
+
 class Television:
     """One TV, for as long as the wizard runs. `on_frame` is called after each picture."""
 
     def __init__(
         self,
-        wizard: Wizard,
+        wizard: Asking,
         devices: Devices,
         console: Console,
         output: Output,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ..aside import unbroken
 from ..join import Join
 from ..status import Status, facts
 from ..texts import texts
 from .canvas import LINE, Canvas
-from .drawing import unbroken
 from .qr import modules
 from .theme import ACCENT, GROUND, MUTED, ON_ACCENT, PANEL, TEXT, TROUBLE, Box, Theme
 

@@ -1,0 +1,50 @@
+"""`python3 -m firstboot setup|later|state|check`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import SetupError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the programs; returns its exit code."""
+    top = argparse.ArgumentParser(prog="firstboot", description="Sets a node up, and shows how it is afterwards.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    setup = commands.add_parser("setup", help="ask what the node needs to know, and set it up")
+    setup.add_argument("--text", action="store_true", help="in plain text, on standard input and output")
+    commands.add_parser("later", help="the keeper's menu, after the set-up")
+    commands.add_parser("state", help="show the node's state on the TV")
+    check = commands.add_parser("check", help="check a preset file, and change nothing")
+    check.add_argument("file", type=Path, help="the file, such as /boot/firmware/mojomail.yaml")
+    options = top.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return _run(options)
+    except SetupError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def _run(options: argparse.Namespace) -> int:
+    from . import service
+    from .preset import read_preset
+    from .surroundings import Surroundings
+
+    if options.command == "setup":
+        return service.run_setup(text=options.text)
+    if options.command == "later":
+        return service.run_later()
+    if options.command == "state":
+        return service.run_state()
+    read_preset(options.file.read_text("utf-8-sig"), Surroundings(), options.file.name)
+    print(f"{options.file}: in order")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""The programs: the set-up with its front ends, the keeper's menu afterwards, and the state screen."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from . import keeper
+from .actions import Site
+from .applying import work
+from .aside import Aside
+from .intake import clean_up, take_in
+from .join import Join
+from .journal import Journal, State
+from .later import Later
+from .office import Office
+from .phone.pin import Gate
+from .phone.server import PhoneServer
+from .plaintext import PlainText, Terminal
+from .seal import CredentialSeal
+from .setupnetwork import SetupNetwork
+from .statesocket import StateSocket
+from .suggestions import pin
+from .surroundings import Surroundings
+from .wizard import APPLY, DONE, JOIN, TEST, Wizard
+
+ROOT = Path("/")
+TEXT_REFRESH = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def notify(words: str) -> None:
+    """Tell systemd (sd_notify(3)), where it wants to be told."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.connect("\0" + address[1:] if address.startswith("@") else address)
+        sender.sendall(words.encode())
+
+
+def set_clock(moment: datetime) -> None:
+    """Set the clock; the link corrects it later."""
+    time.clock_settime(time.CLOCK_REALTIME, moment.timestamp())
+
+
+class Setup:
+    """The set-up, or one chapter of it again: the engine, the phone pages, and the one who does the work."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.site = Site(root, Surroundings(root))
+        self.journal = Journal(root, CredentialSeal())
+        self.gate = Gate(pin())
+        self._wanted = threading.Event()
+
+    def begin(self) -> Wizard:
+        """The wizard where it stands; a new one takes in what lies on the card."""
+        fresh = not self.journal.path.exists()
+        wizard = Wizard(self.journal, self.site.around, set_clock=set_clock)
+        if wizard.state.erase:
+            Office().remove_everybody()
+            wizard.take(replace(wizard.state, erase=False))
+        if fresh:
+            take_in(wizard, self.site.root)
+        else:
+            clean_up(wizard, self.site.root)
+        return wizard
+
+    def run(self, wizard: Wizard, *, text: bool, phone: bool) -> None:
+        """Until the wizard is done: in pictures or plain text, with or without phones."""
+        network = SetupNetwork(self.site)
+        server = PhoneServer(wizard, self.gate, lambda: self._join(wizard).address) if phone else None
+        port = server.port if server else 0
+        threading.Thread(target=self._work, args=(wizard, network), name="work", daemon=True).start()
+        wizard.listen(self._wanted.set)
+        self._wanted.set()
+
+        def connect() -> None:
+            network.start()
+            wizard.changed()
+
+        if server and not wizard.state.unattended:
+            threading.Thread(target=connect, name="network", daemon=True).start()
+        try:
+            if text:
+                self._run_text(wizard, lambda: network.aside("en", self.gate.pin, port, self.gate.locked()).brief)
+            else:
+                self._run_tv(wizard, network, port)
+        finally:
+            if server:
+                server.close()
+                network.stop()
+
+    def _join(self, wizard: Wizard) -> Join:
+        return Join.from_answers(wizard.answers, self.site.around)
+
+    def _work(self, wizard: Wizard, network: SetupNetwork) -> None:
+        while wizard.at != DONE:
+            self._wanted.wait(TEXT_REFRESH)
+            self._wanted.clear()
+            if wizard.at not in (APPLY, TEST) or (wizard.at == TEST and wizard.findings is not None):
+                continue
+            unattended = wizard.state.unattended
+            work(wizard, self.site)
+            network.applied(self._join(wizard))
+            wizard.changed()
+            if unattended and wizard.at == JOIN:
+                wizard.answer(JOIN, "finish")  # nobody reads it; the state screen says the same
+
+    def _run_text(self, wizard: Wizard, aside: Callable[[], str]) -> None:
+        with_state = StateSocket(self.site.root, lambda: _told(wizard, ""))
+        notify("READY=1")
+        try:
+            PlainText(wizard, Terminal.standard(), aside, lambda: time.sleep(TEXT_REFRESH)).run()
+        finally:
+            with_state.close()
+
+    def _run_tv(self, wizard: Wizard | Later, network: SetupNetwork | None, port: int) -> None:
+        from .tv.console import Console
+        from .tv.devices import Devices
+        from .tv.front import Television
+        from .tv.output import Output
+
+        def aside() -> Aside:
+            if network is None or not port:
+                return Aside()
+            return network.aside(wizard.language, self.gate.pin, port, self.gate.locked())
+
+        ready = [lambda: notify("READY=1")]
+        with Console(root=self.site.root) as console:
+            devices, output = Devices(self.site.root), Output(self.site.root)
+            television = Television(
+                wizard, devices, console, output, aside=aside, on_frame=lambda: ready.pop()() if ready else None
+            )
+            told = StateSocket(
+                self.site.root,
+                lambda: _told(wizard, "" if television.screen.look == "secret" else television.entry.text),
+            )
+            try:
+                television.run()
+            finally:
+                told.close()
+                output.close()
+                devices.close()
+
+    # --- Afterwards
+
+    def run_menu(self) -> str:
+        """The keeper's menu; returns what was chosen."""
+        state = self.journal.load()
+        menu = Later(state.answers, lambda password: keeper.fits(password, keeper.read(self.site.root)))
+        self._run_tv(menu, None, 0)
+        return menu.outcome
+
+    def run_chapter(self, chapter: str) -> None:
+        """One chapter again, and everything in force anew."""
+        state = replace(self.journal.load(), at="", chapter=chapter)
+        wizard = Wizard(self.journal, self.site.around, set_clock=set_clock, start=state)
+        self.run(wizard, text=False, phone=False)
+
+    def begin_anew(self, *, erase: bool) -> None:
+        """All questions again, with or without people and their mail."""
+        language = self.journal.load().answers.get("language") or "en"
+        answers = State().answers.with_answer("language", language)
+        self.journal.begin_anew(State(answers=answers, erase=erase))
+
+
+def _told(wizard: Wizard | Later, typed: str) -> dict[str, object]:
+    """What the state socket tells."""
+    screen = wizard.screen()
+    return {
+        "screen": screen.at,
+        "field": screen.look,
+        "value": "" if screen.look == "secret" else typed or screen.value,
+        "language": screen.language,
+        "problem": screen.problem,
+        "choices": [choice.value for choice in screen.choices],
+        "lines": [[line.label, line.value, line.mark] for line in screen.lines if screen.at != JOIN],
+    }
+
+
+def run_setup(*, text: bool) -> int:
+    """`firstboot setup`: until the node is set up."""
+    setup = Setup()
+    if setup.journal.done():
+        return 0
+    setup.run(setup.begin(), text=text, phone=True)
+    return 0
+
+
+def run_later() -> int:
+    """`firstboot later`: the keeper's menu and what it leads to; also what a power cut has stopped in the middle."""
+    setup = Setup()
+    state = setup.journal.load()
+    if state.at in (APPLY, TEST) and state.chapter:
+        setup.run(Wizard(setup.journal, setup.site.around, start=state), text=False, phone=False)
+        return 0
+    chosen = setup.run_menu()
+    if chosen.startswith("anew-"):
+        setup.begin_anew(erase=chosen == "anew-erase")
+        setup.site.runner("systemctl", "start", "--no-block", "mojomail-firstboot.service")
+    elif chosen not in ("", "close"):
+        setup.run_chapter(chosen)
+    return 0
+
+
+def run_state() -> int:
+    """`firstboot state`: the state screen, until somebody presses Enter for the keeper's menu."""
+    from .tv.statefront import StateFront
+
+    setup = Setup()
+    state = setup.journal.load()
+    if state.at == APPLY and state.chapter:
+        setup.site.runner("systemctl", "start", "--no-block", "mojomail-later.service")
+        return 0
+    StateFront(setup.site, state.answers, ready=lambda: notify("READY=1")).run()
+    setup.site.runner("systemctl", "start", "--no-block", "mojomail-later.service")
+    return 0

@@ -1,0 +1,91 @@
+"""How a phone reaches the wizard while the village has no network yet: a Wi-Fi for the set-up, and any cable."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from .actions import Site
+from .aside import Aside, unbroken
+from .durable import write_file
+from .join import WIFI_ADDRESS, Join
+from .keyfiles import ENDING, SETUP, access_point
+from .phone.server import PORT
+from .settings import AccessPoint
+from .suggestions import password
+from .texts import texts
+
+RUNTIME = Path("run/NetworkManager/system-connections")
+"""Connections of this start only."""
+DEFAULT_COUNTRY = "IN"
+
+
+class SetupNetwork:
+    """The set-up's own Wi-Fi, with a passphrase that is made at each start and shown on the TV."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.name, self.passphrase = SETUP, password()
+        self.radio = next(reversed(site.around.radios()), "")
+        self.up = False
+        self.address = ""
+
+    def start(self) -> None:
+        """Open it, where there is a radio; slow."""
+        if self.radio:
+            point = AccessPoint(DEFAULT_COUNTRY, self.name, self.passphrase)
+            path = self._site.root / RUNTIME / f"{SETUP}{ENDING}"
+            with contextlib.suppress(OSError):
+                write_file(path, access_point(SETUP, point, self.radio).encode(), 0o600)
+            self._site.runner("nmcli", "connection", "reload", limit=20.0)
+            self.up = self._site.runner("nmcli", "--wait", "25", "connection", "up", SETUP, limit=40.0).code == 0
+        self.let_in()
+        self.look()
+
+    def let_in(self) -> None:
+        """Let phones through the firewall, from the village side; a reload of its rules takes that back."""
+        around = self._site.around
+        inside = ", ".join(f'"{name}"' for name in (*around.radios(), *around.sockets()))
+        if not inside:
+            return
+        for rule in (f"tcp dport {PORT}", "udp dport { 53, 67 }"):
+            words = f"iifname {{ {inside} }} {rule} accept"
+            self._site.runner("nft", f"add rule inet filter services {words}", limit=10.0)
+
+    def look(self) -> None:
+        """See which address a phone can use now."""
+        found = self._site.around.addresses()
+        inside = (*self._site.around.sockets(), *self._site.around.radios())
+        self.address = WIFI_ADDRESS if self.up else next((found[name] for name in inside if name in found), "")
+
+    def applied(self, join: Join) -> None:
+        """The village's own network is there now."""
+        self.up = False
+        self.let_in()
+        self.look()
+        if join.wifi:
+            self.name, self.passphrase, self.up, self.address = join.wifi, join.passphrase, True, WIFI_ADDRESS
+
+    def stop(self) -> None:
+        """Let nobody in any more."""
+        (self._site.root / RUNTIME / f"{SETUP}{ENDING}").unlink(missing_ok=True)
+        self._site.runner("nft", "-f", "/etc/nftables.conf", limit=20.0)
+
+    def aside(self, language: str, pin: str, port: int, minutes_locked: int) -> Aside:
+        """What the TV shows beside a question."""
+        say = texts(language).say
+        if minutes_locked:
+            return Aside(brief=say("keys|locked", n=minutes_locked), title=say("keys|locked", n=minutes_locked))
+        if not self.address:
+            return Aside(brief=say("keys|phone_none"))
+        address = f"http://{self.address}:{port}"
+        spaced = f"{pin[:3]} {pin[3:]}"
+        rows = [(say("aside|address"), address), (say("aside|pin"), spaced)]
+        if not self.up:
+            brief = say("keys|phone", address=address, pin=spaced)
+            return Aside(brief=brief, title=say("aside|title"), lines=rows)
+        shown = unbroken(self.passphrase)
+        rows = [(say("aside|wifi"), self.name), (say("aside|password"), shown), *rows]
+        brief = say("keys|phone_wifi", wifi=unbroken(self.name), password=shown, address=address, pin=spaced)
+        code = Join(self.name, self.passphrase, "", "").qr()
+        return Aside(brief=brief, title=say("aside|title"), lines=rows, qr=code)

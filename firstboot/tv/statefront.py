@@ -1,0 +1,76 @@
+"""The state screen, kept up to date; nothing is drawn while nothing changes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from ..actions import Site
+from ..answers import Answers
+from ..join import Join
+from ..statesocket import StateSocket
+from ..status import Status, facts, read_status
+from ..texts import texts
+from .console import Console
+from .devices import Devices
+from .layouts import ENTER, KEYPAD_ENTER
+from .output import Output
+from .stateview import StateView
+
+LOOK_AGAIN = 5.0
+"""Seconds between two looks."""
+
+
+class StateFront:
+    """Shows the node's state until somebody presses Enter or clicks."""
+
+    def __init__(self, site: Site, answers: Answers, *, ready: Callable[[], None]) -> None:
+        self._site, self._answers, self._ready = site, answers, ready
+        self._language = answers.get("language") or "en"
+
+    def run(self) -> None:
+        """Until somebody wants the keeper's menu."""
+        root = self._site.root
+        told = StateSocket(
+            root,
+            lambda: (
+                {"screen": "state", "field": "", "value": "", "language": self._language}
+                | {"lines": [list(line) for line in facts(read_status(root), time.time(), texts(self._language))]}
+            ),
+        )
+        with Console(root=root) as console:
+            devices, output = Devices(root), Output(root)
+            try:
+                self._loop(console, devices, output)
+            finally:
+                told.close()
+                output.close()
+                devices.close()
+
+    def _loop(self, console: Console, devices: Devices, output: Output) -> None:
+        shown: object = None
+        ready: list[Callable[[], None]] = [self._ready]
+        was_active = True
+        while True:
+            active = console.active()
+            new = output.look() if active else False
+            status, now = read_status(self._site.root), time.time()
+            join = Join.from_answers(self._answers, self._site.around)
+            picture = (facts(status, now, texts(self._language)), join)
+            came_back, was_active = active and not was_active, active
+            if active and (picture != shown or new or came_back):
+                self._draw(output, join, status, now, all_of_it=new or came_back)
+                shown = picture
+            if ready:
+                ready.pop()()
+            for done in devices.wait(LOOK_AGAIN):
+                pressed = done.kind == "key" and done.code in (ENTER, KEYPAD_ENTER) and done.value == 1
+                if active and (pressed or done.kind == "click"):
+                    return
+
+    def _draw(self, output: Output, join: Join, status: Status, now: float, *, all_of_it: bool) -> None:
+        if output.canvas is not None:
+            name = self._answers.get("name") or os.uname().nodename
+            StateView(output.canvas).paint(name, join, status, now, self._language)
+            output.present(all_of_it=all_of_it)

@@ -1,0 +1,3 @@
+#!/bin/bash -e
+
+"${STAGE_DIR}/../install-overlay"
