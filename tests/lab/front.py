@@ -13,6 +13,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -140,10 +141,10 @@ class Front:
         self._cut(gate)
 
     def _cut(self, gate: Gate) -> int:
-        writers = list(gate.connections)
+        writers = [writer for writer in gate.connections if not writer.transport.is_closing()]
         for writer in writers:
             client = writer.get_extra_info("socket")
-            if client is not None:
+            with suppress(OSError):  # the client has just gone by itself
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
         return len(writers)
