@@ -216,9 +216,12 @@ def image_figures(deploy: Path, parts: Iterable[Part]) -> list[tuple[str, str]]:
             name, layers, sizes = told["name"], told["layers"], told["files"]
             made = [layer for layer in layers if not layer["cached"]]
             found.append(
-                (f"{name}: build", f"{format_seconds(told['seconds'])}, {len(made)} of {len(layers)} layers made anew")
+                (
+                    f"{name}: this build",
+                    f"{format_seconds(told['seconds'])}, {len(made)} of {len(layers)} layers made anew",
+                )
             )
-            found.append((f"{name}: all layers", format_seconds(sum(layer["seconds"] for layer in layers))))
+            found.append((f"{name}: layers, from nothing", format_seconds(sum(layer["seconds"] for layer in layers))))
             for ending in (".img", ".img.xz"):
                 found.append((f"{name}{ending}", format_bytes(sizes[f"{name}{ending}"])))
                 if f"{name}{ending}" in sums:
