@@ -124,8 +124,14 @@ def netstring(content: bytes) -> bytes:
 class SecretServer:
     """Serves both sockets in threads of its own, from `start()` to `stop()`."""
 
-    def __init__(self, vault: Vault, grants: Grants, run: Path, *, postfix_uid: int | None = None) -> None:
-        """`run` is where the sockets lie; `postfix_uid` is the user postfix's unless given."""
+    def __init__(
+        self, vault: Vault, grants: Grants, run: Path, *, postfix_uid: int | None = None, poll: float = 2.0
+    ) -> None:
+        """`run` is where the sockets lie; `postfix_uid` is the user postfix's unless given.
+
+        poll   seconds between two looks whether to stop
+        """
+        self._poll = poll
         self._vault = vault
         self._grants = grants
         self._postfix = _uid("postfix") if postfix_uid is None else postfix_uid
@@ -173,7 +179,7 @@ class SecretServer:
         give_to(path, mode=mode, group=group)
         self._servers.append(server)
         threading.Thread(
-            target=server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True, name=path.name
+            target=server.serve_forever, kwargs={"poll_interval": self._poll}, daemon=True, name=path.name
         ).start()
 
     def _answer_postfix(self, connection: socket.socket) -> None:

@@ -26,7 +26,8 @@ SERVER = """<{tag}Server type="{kind}"><hostname>{host}</hostname><port>{port}</
 def config(*servers: dict[str, object]) -> bytes:
     base = {"tls": "SSL", "way": "password-cleartext", "user": "%EMAILADDRESS%"}
     body = "".join(SERVER.format(**(base | server)) for server in servers)
-    return f'<?xml version="1.0"?><clientConfig version="1.1"><emailProvider id="x">{body}</emailProvider></clientConfig>'.encode()
+    whole = f'<clientConfig version="1.1"><emailProvider id="x">{body}</emailProvider></clientConfig>'
+    return f'<?xml version="1.0"?>{whole}'.encode()
 
 
 POP = {"tag": "incoming", "kind": "pop3", "host": "pop.example.org", "port": 995}

@@ -39,7 +39,7 @@ def grants() -> Grants:
 
 @pytest.fixture
 def server(village: Village, grants: Grants) -> Iterator[Path]:
-    running = SecretServer(village.vault, grants, village.places.run, postfix_uid=OWN_UID)
+    running = SecretServer(village.vault, grants, village.places.run, postfix_uid=OWN_UID, poll=0.02)
     running.start()
     try:
         yield village.places.run
@@ -82,7 +82,7 @@ def test_postfix_is_told_that_there_is_none(server: Path, made: Account, key: st
 
 def test_postfix_keeps_the_mail_while_the_vault_is_locked(village: Village, made: Account) -> None:
     locked = Vault(KeyRing((make_key(),)), village.vault.database)
-    running = SecretServer(locked, Grants(), village.places.run, postfix_uid=OWN_UID)
+    running = SecretServer(locked, Grants(), village.places.run, postfix_uid=OWN_UID, poll=0.02)
     running.start()
     try:
         [answer] = mapped(village.places.run, "asha@example.org")
@@ -104,7 +104,7 @@ def test_postfix_gets_a_fresh_access_token(village: Village) -> None:
     vault.set_oauth_client(village.database, "google", "client", "")
     made = village.account(address="asha@gmail.com", secret="", kind="oauth2")
     vault.store(village.database, made.id, "oauth2", "refresh-1")
-    running = SecretServer(vault, Grants(), village.places.run, postfix_uid=OWN_UID)
+    running = SecretServer(vault, Grants(), village.places.run, postfix_uid=OWN_UID, poll=0.02)
     running.start()
     try:
         assert mapped(village.places.run, "asha@gmail.com") == ["OK asha@gmail.com:fresh"]
@@ -214,7 +214,7 @@ def test_run_is_told_why_there_is_no_secret(
 
 
 def test_sockets_have_the_rights_they_need_and_go_when_the_server_does(village: Village) -> None:
-    running = SecretServer(village.vault, Grants(), village.places.run, postfix_uid=OWN_UID)
+    running = SecretServer(village.vault, Grants(), village.places.run, postfix_uid=OWN_UID, poll=0.02)
     running.start()
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in village.places.run.iterdir()}
     assert modes["secret"] == 0o666
