@@ -79,7 +79,7 @@ def _ask(node: Machine, keep: Callable[[str, Callable[[], str | bytes]], None]) 
     keep("tty.txt", lambda: node.tty_text(node.active_tty()) + "\n")
     script = "; ".join(f"echo '$ {command}'; timeout 8 {command} 2>&1; echo" for command in STATE)
     keep("state.txt", lambda: node.control.run(script, 80).output)
-    keep("journal.txt", lambda: node.control.run("journalctl --no-pager -o short-precise -b", 120).output)
+    keep("journal.txt", lambda: node.control.run("journalctl --no-pager -o short-precise -b -n 3000", 60).output)
 
 
 def versions(image: Path, seed: int | None = None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from tests.lab.control import CommandLate, Control, ControlError, Result
 
 LIMIT = 60.0
 """Seconds that a command may take when nothing else is said."""
+LOOK = 15.0
+"""Seconds that one look at a condition may take, even when its time is up meanwhile: a command has to start at all."""
 EVERY = 0.5
 """Seconds between two looks at a condition."""
 PIECE = 1 << 18
@@ -100,16 +102,25 @@ class Guest(ABC):
         seen: Any = None
         while True:
             if isinstance(condition, str):
-                result = self.execute(condition, max(1.0, until - time.monotonic()))
-                if not result.code:
+                result = self._try(condition, max(LOOK, until - time.monotonic()))
+                if isinstance(result, Result) and not result.code:
                     return result.stdout
-                seen = f"exit code {result.code}{_printed(result.stdout, result.stderr)}"
+                code = f"exit code {result.code}" if isinstance(result, Result) else str(result)
+                seen = f"{code}{_printed(result.stdout, result.stderr)}"
             elif seen := condition():
                 return seen
             if time.monotonic() >= until:
                 name = what or (condition if isinstance(condition, str) else _name(condition))
                 raise self.failure(f"{name}: not after {limit:g} s; last: {seen}")
             self.wait(EVERY)
+
+    def _try(self, command: str, limit: float) -> Result | CommandLate:
+        try:
+            return self.control.run(command, limit)
+        except CommandLate as late:
+            return late
+        except ControlError as error:
+            raise self.failure(f"{command}\n  {error}") from None
 
     def unit(self, name: str) -> dict[str, str]:
         """What systemd knows of a unit: ActiveState, SubState, Job, Result and LoadState."""

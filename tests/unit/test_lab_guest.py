@@ -120,6 +120,14 @@ def test_a_condition_that_does_not_come_says_what_was_seen_last() -> None:
         guest.wait_until("test -e x", limit=0)
 
 
+def test_a_look_that_hangs_is_a_condition_that_does_not_hold() -> None:
+    def answer(_command: str) -> tuple[int, str, str]:
+        raise CommandLate(15, "", "stuck")
+
+    with pytest.raises(MachineFailure, match=r"(?s)^hang: not after 0 s; last: killed after 15 s\n  err \| stuck"):
+        Played(answer).wait_until("hang", limit=0)
+
+
 def test_the_text_screen_is_read_up_to_its_cursor() -> None:
     screen = "login: me  " + "and more   " + "           "
     guest = Played(lambda _command: (0, f" 3 11 4 1\n{screen}", ""))
