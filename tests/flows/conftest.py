@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SEED, Measure
+from tests.lab.daemontree import ensure_tree
 from tests.lab.machine import LANES, Machine
 from tests.lab.world import World
 
@@ -51,6 +52,7 @@ def leave_bundle(item: pytest.Item, report: pytest.TestReport) -> None:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The far internet and the village, one for all tests; `node` gives it anew to each."""
+    ensure_tree()  # here, for the world has no way to a package archive
     with World(tmp_path_factory.mktemp("world"), seed=SEED) as made:
         yield made
 
