@@ -1,0 +1,204 @@
+"""The outbox tells the truth and lets everybody have a turn."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mojomail.errors import InputError
+from mojomail.mailqueue import Attempt, Fate, QueuedMail, Waiting, checked, parse_delivery, parse_queue
+from mojomail.outbox import Outbox, Sender, State, Why
+
+ASHA, RAVI = Sender(1, 20001), Sender(2, 20002)
+OWNERS = {"asha@gmail.com": ASHA, "ravi@yahoo.com": RAVI}
+TOOK = "250 2.0.0 OK 1795 queued"
+
+
+def mail(number: str, sender: str = "asha@gmail.com", size: int = 2000, to: str = "x@far.example") -> QueuedMail:
+    """A waiting mail."""
+    return QueuedMail(number, "deferred", sender, size, 1000.0, (Waiting(to, "deferred transport"),))
+
+
+def filled(*mails: QueuedMail) -> Outbox:
+    """An outbox that has seen these mails."""
+    outbox = Outbox(local=lambda address: address.endswith("@village.example"))
+    outbox.refresh(list(mails), OWNERS.get, 1000.0)
+    return outbox
+
+
+def order(outbox: Outbox, mails: list[QueuedMail]) -> list[str]:
+    """In which order mails go, when each is taken."""
+    left, gone = list(mails), []
+    while chosen := outbox.choose(True, 2000.0):
+        gone.append(chosen.id)
+        for address in chosen.recipients:
+            outbox.attempted(Attempt(chosen.id, address, Fate.SENT, "smtp.gmail.com", TOOK), 2000.0)
+        left = [one for one in left if one.id != chosen.id]
+        outbox.refresh(left, OWNERS.get, 2000.0)
+    return gone
+
+
+def test_a_mail_is_sent_only_when_every_provider_has_taken_it() -> None:
+    two = QueuedMail("AAAAAA", "deferred", "asha@gmail.com", 2000, 1000.0, (Waiting("x@a", ""), Waiting("y@b", "")))
+    outbox = filled(two)
+    one = outbox.mails["AAAAAA"]
+    assert one.state is State.WAITING
+    outbox.choose(True, 1001.0)
+    assert one.state is State.SENDING
+    outbox.attempted(Attempt("AAAAAA", "x@a", Fate.SENT, "r", TOOK), 1002.0)
+    assert one.state is State.SENDING
+    outbox.attempted(Attempt("AAAAAA", "y@b", Fate.DEFERRED, "r", "lost connection"), 1003.0)
+    assert one.state is State.WAITING
+    outbox.attempted(Attempt("AAAAAA", "y@b", Fate.SENT, "r", TOOK), 1004.0)
+    assert one.state is State.SENT and one.said == TOOK
+
+
+def test_a_mail_that_left_the_queue_without_a_word_is_not_called_sent() -> None:
+    outbox = filled(mail("AAAAAA"))
+    outbox.choose(True, 1001.0)
+    outbox.refresh([], OWNERS.get, 1002.0)
+    assert outbox.mails["AAAAAA"].state is not State.SENT
+    assert outbox.why(outbox.mails["AAAAAA"], True, 1003.0) is Why.UNKNOWN
+
+
+def test_a_refused_mail_says_why() -> None:
+    outbox = filled(mail("AAAAAA"))
+    outbox.choose(True, 1001.0)
+    outbox.attempted(Attempt("AAAAAA", "x@far.example", Fate.REFUSED, "r", "550 5.1.1 no such user"), 1002.0)
+    outbox.refresh([], OWNERS.get, 1003.0)
+    assert outbox.mails["AAAAAA"].state is State.REFUSED
+    assert outbox.mails["AAAAAA"].said == "550 5.1.1 no such user"
+
+
+def test_small_goes_before_large_and_nobody_is_kept_waiting_by_another() -> None:
+    mails = [
+        mail("LARGE1", size=5_000_000),
+        *(mail(f"ASHA0{number}", size=20_000) for number in range(4)),
+        mail("RAVI01", "ravi@yahoo.com", size=20_000),
+        mail("RAVI02", "ravi@yahoo.com", size=20_000),
+    ]
+    gone = order(filled(*mails), mails)
+    assert gone == ["ASHA00", "RAVI01", "ASHA01", "RAVI02", "ASHA02", "ASHA03", "LARGE1"]
+
+
+def test_copies_for_neighbours_providers_go_last() -> None:
+    mails = [mail("COPY01", to="ravi@village.example", size=500), mail("LARGE1", size=5_000_000)]
+    outbox = filled(*mails)
+    assert outbox.counts() == {20001: 1}
+    assert order(outbox, mails) == ["LARGE1", "COPY01"]
+
+
+def test_a_large_mail_does_not_wait_for_ever() -> None:
+    outbox = filled(mail("LARGE1", size=5_000_000), mail("SMALL1", "ravi@yahoo.com"))
+    outbox.mails["LARGE1"].arrived = -100_000.0
+    chosen = outbox.choose(True, 2000.0)
+    assert chosen is not None and chosen.id == "LARGE1"
+
+
+def test_nothing_is_chosen_without_a_link() -> None:
+    outbox = filled(mail("AAAAAA"))
+    assert outbox.choose(False, 2000.0) is None
+    assert outbox.why(outbox.mails["AAAAAA"], False, 2000.0) is Why.LINK
+
+
+def test_one_at_a_time() -> None:
+    outbox = filled(mail("AAAAAA"), mail("BBBBBB"))
+    outbox.choose(True, 2000.0)
+    assert outbox.choose(True, 2000.0) is None
+    outbox.abandon()
+    assert outbox.choose(True, 2000.0) is not None
+
+
+def test_a_wrong_password_holds_all_mail_of_the_account_and_is_told_once() -> None:
+    outbox = filled(mail("AAAAAA"), mail("BBBBBB"), mail("CCCCCC", "ravi@yahoo.com"))
+    said = "SASL authentication failed; server smtp.gmail.com said: 535-5.7.8 Username and Password not accepted"
+    told = []
+    for number in ("AAAAAA", "BBBBBB"):
+        outbox.choose(True, 2000.0)
+        _, tell = outbox.attempted(Attempt(number, "x@far.example", Fate.DEFERRED, "r", said), 2000.0)
+        outbox.abandon()
+        told.append(tell)
+    assert told == [True, False]
+    assert outbox.why(outbox.mails["BBBBBB"], True, 9000.0) is Why.PASSWORD
+    chosen = outbox.choose(True, 9000.0)
+    assert chosen is not None and chosen.id == "CCCCCC"
+    outbox.abandon()
+    new = {"asha@gmail.com": Sender(1, 20001, secret_at=5.0)}
+    outbox.refresh([mail("AAAAAA")], new.get, 9000.0)
+    assert outbox.why(outbox.mails["AAAAAA"], True, 9000.0) is None
+
+
+def test_a_held_mail_stays_until_it_is_released() -> None:
+    outbox = filled(QueuedMail("AAAAAA", "hold", "asha@gmail.com", 1, 0.0, (Waiting("x@y", ""),)))
+    assert outbox.mails["AAAAAA"].state is State.HELD and outbox.choose(True, 1.0) is None
+    outbox.refresh([mail("AAAAAA", to="x@y")], OWNERS.get, 2.0)
+    assert outbox.choose(True, 3.0) is not None
+
+
+def test_mail_of_strangers_and_of_the_node_is_not_ours() -> None:
+    assert filled(mail("AAAAAA", "")).mails == {}
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "expected"),
+    [
+        (
+            "postfix/relay465/smtp",
+            "4bX2Y: to=<x@far.example>, relay=smtp.gmail.com[192.0.2.7]:465, delay=3, delays=1/0/1/1, dsn=2.0.0, "
+            "status=sent (250 2.0.0 OK  1795 x-gsmtp)",
+            None,
+        ),
+        (
+            "postfix/relay465/smtp",
+            "4bX2Yz1: to=<X@far.example>, relay=smtp.gmail.com[192.0.2.7]:465, delay=3, delays=1/0/1/1, dsn=2.0.0, "
+            "status=sent (250 2.0.0 OK  1795 x-gsmtp)",
+            Attempt(
+                "4bX2Yz1", "x@far.example", Fate.SENT, "smtp.gmail.com[192.0.2.7]:465", "250 2.0.0 OK  1795 x-gsmtp"
+            ),
+        ),
+        (
+            "postfix/smtp",
+            "4bX2Yz1: to=<x@far.example>, orig_to=<y@z>, relay=none, delay=3, delays=1/0/1/1, dsn=4.4.1, "
+            "status=deferred (connect to smtp.example[192.0.2.7]:587: Connection timed out)",
+            Attempt(
+                "4bX2Yz1",
+                "x@far.example",
+                Fate.DEFERRED,
+                "none",
+                "connect to smtp.example[192.0.2.7]:587: Connection timed out",
+            ),
+        ),
+        (
+            "postfix/lmtp",
+            "4bX2Yz1: to=<asha@node.home.arpa>, relay=node[private/dovecot-lmtp], delay=0, delays=0/0/0/0, dsn=2.0.0, "
+            "status=sent (250 2.0.0 <asha> Saved)",
+            None,
+        ),
+        ("postfix/qmgr", "4bX2Yz1: removed", None),
+    ],
+)
+def test_the_log_is_read_as_postfix_writes_it(program: str, line: str, expected: Attempt | None) -> None:
+    assert parse_delivery(program, line) == expected
+
+
+def test_the_queue_is_read_as_postqueue_prints_it() -> None:
+    line = {
+        "queue_name": "deferred",
+        "queue_id": "4bX2Yz1",
+        "arrival_time": 1795,
+        "message_size": 437,
+        "forced_expire": False,
+        "sender": "Asha@gmail.com",
+        "recipients": [{"address": "x@far.example", "delay_reason": "deferred transport"}],
+    }
+    listing = json.dumps(line) + "\nnot json\n{}\n"
+    expected = QueuedMail(
+        "4bX2Yz1", "deferred", "asha@gmail.com", 437, 1795.0, (Waiting("x@far.example", "deferred transport"),)
+    )
+    assert parse_queue(listing) == [expected]
+
+
+@pytest.mark.parametrize("number", ["ALL", "all", "-r", "", "AB CD12", "../../x", "A" * 40])
+def test_only_a_queue_id_reaches_postsuper(number: str) -> None:
+    with pytest.raises(InputError):
+        checked(number)
