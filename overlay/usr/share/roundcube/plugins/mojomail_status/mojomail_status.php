@@ -128,10 +128,17 @@ class mojomail_status extends rcube_plugin
         return $args;
     }
 
-    /** Dovecot counts wrong passwords by where they come from: say from which phone, it trusts this machine. */
+    /**
+     * Dovecot makes those wait from whose address wrong passwords come. To it the whole village comes from this
+     * machine, so each phone gets a loopback address of its own: 192.168.4.17 asks as 127.168.4.17.
+     */
     public function storage_connect($args)
     {
-        $args['ident'] = ['name' => 'webmail', 'x-originating-ip' => rcube_utils::remote_addr()];
+        $from = rcube_utils::remote_addr();
+        if (!filter_var($from, FILTER_VALIDATE_IP, FILTER_FLAG_IPV4)) {
+            $from = '0.' . implode('.', unpack('C3', sha1($from, true)));
+        }
+        $args['socket_options']['socket']['bindto'] = '127' . strstr($from, '.') . ':0';
 
         return $args;
     }
