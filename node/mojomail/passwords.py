@@ -6,7 +6,7 @@ import secrets
 import unicodedata
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHash, VerificationError
 
 from .catalogue import say
 from .errors import InputError
@@ -66,7 +66,7 @@ def verify_password(password: str, stored: str) -> bool:
     """Whether a password fits a stored hash."""
     try:
         return _hasher.verify(stored.removeprefix(SCHEME), unicodedata.normalize("NFC", password))
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, InvalidHash):
         return False
 
 

@@ -14,7 +14,8 @@ CREATE TABLE name (
     uid INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- passdb. `nologin` and `reason` are NULL unless the person is locked out.
+-- passdb. Who is locked out is not in it: Dovecot's `nologin` would keep such a person out of IMAP and POP3, but
+-- Postfix takes any OK of Dovecot's for a login (xsasl_dovecot_server.c), and would go on sending. The columns of that
+-- name are there for a passdb that knows the protocol, and NULL.
 CREATE VIEW dovecot_password (name, login, password, nologin, reason) AS
-    SELECT name, login, hash, iif(locked_at IS NULL, NULL, 'y'), iif(locked_at IS NULL, NULL, 'This login is locked.')
-    FROM name JOIN login USING (uid);
+    SELECT name, login, hash, NULL, NULL FROM name JOIN login USING (uid) WHERE locked_at IS NULL;
