@@ -24,9 +24,18 @@ EVERY_KEY = "The 5 boxing wizards jump quickly: !@#$%^&*()_+-={}[]|\\;'\"<>,.?/`
 
 @pytest.fixture(scope="module")
 def up(booted: Machine) -> Machine:
-    """The booted node for what leaves no trace that matters; `node` is one that is taken back for each test."""
+    """The booted node for what leaves no trace that matters; it has found all its devices."""
     booted.restore("booted")
+    booted.settle()
+    booted.snapshot("settled")
     return booted
+
+
+@pytest.fixture
+def node(up: Machine) -> Machine:
+    """The same as it was then, for each test anew."""
+    up.restore("settled")
+    return up
 
 
 def test_a_command_gives_what_it_printed(up: Machine) -> None:
@@ -144,7 +153,7 @@ def test_a_restored_machine_knows_nothing_of_what_came_after(node: Machine) -> N
     node.succeed("touch /root/after; sync")
     node.link(False, "uplink")
     node.type("after")
-    node.restore("booted")
+    node.restore("settled")
     assert node.succeed("cat /proc/sys/kernel/random/boot_id") == boot
     assert node.succeed("ls /root") == ""
     assert "after" not in node.tty_text(1)

@@ -156,6 +156,16 @@ class Guest(ABC):
         )
         return self.failure(f"{name}: {what}{_printed(said.stdout, said.stderr)}")
 
+    def settle(self, limit: float = 600.0) -> None:
+        """Wait until systemd has nothing left to start, and udev no device to find: screen, keyboard and cards work.
+
+        A login prompt can be there minutes before that. Raises MachineFailure after `limit` seconds.
+        """
+        until = time.monotonic() + limit
+        self.execute("systemctl is-system-running --wait", limit)
+        left = max(LOOK, until - time.monotonic())
+        self.succeed(f"udevadm settle --timeout={left:.0f}", left + LOOK)
+
     def wait_for_port(self, port: int, address: str = "127.0.0.1", limit: float = LIMIT) -> None:
         """Wait until something in the machine accepts a TCP connection; raises MachineFailure after `limit` seconds."""
         self.wait_until(f"exec 3<>/dev/tcp/{address}/{port}", limit, what=f"a connection to {address}:{port}")
