@@ -40,7 +40,7 @@ check: setup-dev ## Linters, types and unit tests: in under a minute, before eac
 	$(VENV)/bin/mypy
 	@setup/shell-files | xargs -0 shellcheck
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(RUN) -m pytest tests/unit -q --junit-xml=$(OUT)/check.xml
+	$(RUN) -m pytest tests/unit -q --numprocesses=2 --dist=loadfile --junit-xml=$(OUT)/check.xml
 
 test-build: setup-dev ## Builds of every kind
 	$(RUN) -m pytest tests/build -q --numprocesses=2 --dist=loadfile --junit-xml=$(OUT)/build.xml
