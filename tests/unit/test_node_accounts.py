@@ -251,3 +251,11 @@ def test_each_setting_can_be_set_and_refuses_what_cannot_be(village: Village, se
 def test_synced_folders_are_one_a_line(village: Village) -> None:
     [setting] = [one for one in SETTINGS if one.option == "--synced"]
     assert setting.parse(GOOD["--synced"]) == {"synced": "INBOX\nWork"}
+
+
+@pytest.mark.parametrize("language", ["hi", "kn"])
+def test_what_a_person_reads_of_accounts_is_said_in_the_villages_languages(language: str) -> None:
+    subjects = ("provider.", "finding.", "address.", "password.")
+    english = {key for key in texts("en") if key.startswith(subjects)}
+    commands_only = {"provider.unknown", "provider.list", "provider.give-servers"}
+    assert english - set(texts(language)) == commands_only

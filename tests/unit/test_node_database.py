@@ -34,7 +34,7 @@ def asked(village: Village, file: str, query: str, key: str) -> list[tuple[objec
 
 
 def people_it(village: Village) -> Village:
-    village.person("asha", "Asha Devi", "en")
+    village.person("asha", "Asha Devi", "hi")
     village.person("ravi", "Ravi Kumar")
     add_account(village.database, "asha", draft("Asha@Gmail.com"))
     add_account(village.database, "asha", draft("o'asha@hotmail.com"))
