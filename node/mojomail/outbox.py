@@ -126,6 +126,8 @@ class Outbox:
             mail.owner, mail.held, mail.gone = owner, queued.held, False
             for one in queued.recipients:
                 state, text = mail.recipients.get(one.address, (State.WAITING, ""))
+                if state is State.SENT:  # the log was quicker than the queue
+                    continue
                 if state is State.REFUSED:
                     state = State.WAITING
                 mail.recipients[one.address] = (state, one.reason or text)

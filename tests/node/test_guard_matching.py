@@ -207,5 +207,5 @@ def test_a_second_account_has_folders_of_its_own(account: FarAccount) -> None:
     account.deliver(letter(2), "Work")
     folders = (("INBOX", "INBOX"), ("Work", "Work"))
     assert account.sync(folder="asha@work.example", folders=folders).result is Result.OK, account.said
-    assert len(account.here("asha@work.example")) == len(account.here("asha@work.example/Work")) == 1
+    assert len(account.here("asha@work.example/INBOX")) == len(account.here("asha@work.example/Work")) == 1
     assert account.here() == []

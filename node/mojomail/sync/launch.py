@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from mojomail.sync.guard import SPEAKING_END
+from mojomail.sync.guard.settings import read
 
 CONFIGURATION = "offlineimap.conf"
 SETTINGS = "guard.json"
@@ -24,6 +25,9 @@ def main() -> int:
     """Become OfflineIMAP for one run; its exit code tells little, the events tell what happened."""
     directory = Path(sys.argv[1])
     os.umask(0o077)
+    state = Path(read(directory / SETTINGS).state)
+    for place in (state, state.parent.parent / "Maildir"):
+        place.mkdir(parents=True, exist_ok=True)
     os.dup2(1, SPEAKING_END)
     os.dup2(2, 1)
     sys.argv = ["offlineimap", "-o", "-1", "-u", "quiet", "-c", str(directory / CONFIGURATION)]

@@ -88,10 +88,8 @@ install(Path({settings!r}))
 
 
 def our_name(account_folder: str, name: str) -> str:
-    """Where a folder of an account lies in the mailbox: the account's INBOX is the account's own folder."""
-    if not account_folder:
-        return name
-    return account_folder if name == "INBOX" else f"{account_folder}/{name}"
+    """Where a folder of an account lies in the mailbox: further accounts have an INBOX of their own."""
+    return f"{account_folder}/{name}" if account_folder else name
 
 
 class OfflineImap:
