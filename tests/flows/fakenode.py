@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -34,7 +33,7 @@ SOCKET_NAME = "node.calls"
 class Inside:
     """What is called from outside."""
 
-    def socket(self, _place: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
+    def socket(self, _place: str, family: int, kind: int, protocol: int) -> socket.socket:
         """A new socket in the node's network."""
         return socket.socket(family, kind, protocol)
 
@@ -87,7 +86,7 @@ def live(directory: Path) -> int:
 
 
 class Node:
-    """The stand-in for the machine: a place to make sockets in, and raw ones for ping."""
+    """The stand-in for the machine: a place to make sockets in, and its ping."""
 
     def __init__(self, wires: Path, process: subprocess.Popen[bytes]) -> None:
         connection = socket.socket(socket.AF_UNIX)
@@ -102,22 +101,7 @@ class Node:
         self.remote = Remote(connection)
         self.calls: Proxy = self.remote.root
         self.place = Place("node", self.calls.socket, None)
-
-    def ping(self, address: str, count: int = 5, limit: float = 5.0) -> list[float]:
-        """ICMP echo (RFC 792), one after the other; the round trips in seconds, of those that came back."""
-        trips = []
-        with self.calls.socket("node", socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as pinger:
-            pinger.settimeout(limit)
-            for number in range(count):
-                head = struct.pack("!BBHHH", 8, 0, 0, 77, number)
-                checksum = ~sum(struct.unpack("!4H", head)) & 0xFFFF
-                start = time.monotonic()
-                pinger.sendto(struct.pack("!BBHHH", 8, 0, checksum, 77, number), (address, 0))
-                with contextlib.suppress(TimeoutError):
-                    while (got := pinger.recv(2048))[20:22] != b"\0\0" or got[24:28] != head[4:8]:
-                        pass
-                    trips.append(time.monotonic() - start)
-        return trips
+        self.ping = self.place.ping
 
 
 @contextlib.contextmanager

@@ -114,10 +114,10 @@ class Inside:
         self._internet: Any = None
         self._building = threading.Lock()
 
-    def socket(self, place: str, family: int, kind: int) -> socket.socket:
+    def socket(self, place: str, family: int, kind: int, protocol: int) -> socket.socket:
         """A new socket that lives in the network namespace `place`."""
         with netns.entered(self._places[place]):
-            return socket.socket(family, kind)
+            return socket.socket(family, kind, protocol)
 
     def internet(self, work: Path) -> Any:
         """The far providers, begun with the first call; `work` is where their logs are kept."""

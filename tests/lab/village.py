@@ -10,9 +10,12 @@ import contextlib
 import imaplib
 import ipaddress
 import poplib
+import secrets
 import smtplib
 import socket
 import ssl
+import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,13 +43,33 @@ def trust(ca: Path | None) -> ssl.SSLContext:
 class Place:
     """A network namespace of the world, as a place to be a client in. `dns_server` is whom it asks for names."""
 
-    def __init__(self, name: str, make_socket: Callable[[str, int, int], Socket], holder: int | None) -> None:
+    def __init__(self, name: str, make_socket: Callable[[str, int, int, int], Socket], holder: int | None) -> None:
         self.name, self._make_socket, self.holder = name, make_socket, holder
         self.dns_server = NODE_ADDRESS
 
-    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> Socket:
-        """A new socket that lives in this place, wherever it is used from."""
-        return self._make_socket(self.name, int(family), int(kind))
+    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> Socket:
+        """A new socket that lives in this place, wherever it is used from. Raw ones can be had too."""
+        return self._make_socket(self.name, int(family), int(kind), protocol)
+
+    def ping(self, address: str = NODE_ADDRESS, count: int = 5, limit: float = 5.0) -> list[float]:
+        """ICMP echo (RFC 792), one after the other; the round trips in seconds, of those back within `limit` each."""
+        trips = []
+        with self.socket(kind=socket.SOCK_RAW, protocol=socket.IPPROTO_ICMP) as pinger:
+            identifier = secrets.randbits(15)
+            for number in range(count):
+                start = time.monotonic()
+                checksum = ~(0x0800 + identifier + number) & 0xFFFF
+                pinger.sendto(struct.pack("!BBHHH", 8, 0, checksum, identifier, number), (address, 0))
+                expected = struct.pack("!HH", identifier, number)
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        pinger.settimeout(max(start + limit - time.monotonic(), 0.001))
+                        reply = pinger.recv(2048)
+                        head = (reply[0] & 0x0F) * 4
+                        if reply[head] == 0 and reply[head + 4 : head + 8] == expected:
+                            break
+                    trips.append(time.monotonic() - start)
+        return trips
 
     def connect(self, host: str, port: int, limit: float | None = LIMIT) -> Socket:
         """A TCP connection to `host`, an address or a name that this place's DNS server knows."""
