@@ -19,8 +19,8 @@ class mojomail_status extends rcube_plugin
     /** @var mojomail_people */
     private $people;
 
-    /** @var array|null mojomaild's answer, asked for once a request */
-    private $answer;
+    /** @var array|null the outbox, asked for once a request */
+    private $outbox;
 
     /** Roundcube's names for the languages the node speaks. */
     private const LANGUAGES = ['en' => 'en_GB', 'hi' => 'hi_IN', 'kn' => 'kn_IN'];
@@ -66,6 +66,7 @@ class mojomail_status extends rcube_plugin
             $this->include_stylesheet('skins/elastic/mojomail_status.css');
             if ($args['action'] === '') {
                 $this->include_script('mojomail_status.js');
+                mojomail_daemon::look($this->rc->get_user_name());
                 $this->rc->output->set_env('mojomail_status', $this->line());
                 $marks = [];
                 foreach (self::UNSENT as $state) {
@@ -232,52 +233,41 @@ class mojomail_status extends rcube_plugin
 
     // --- What is going on -------------------------------------------------------------------------------------
 
-    private function answer(): ?array
-    {
-        if ($this->answer === null) {
-            $this->answer = mojomail_daemon::status($this->rc->get_user_name()) ?? [];
-        }
-
-        return $this->answer ?: null;
-    }
-
     /** The line above the list, as text by part, in the person's language. */
     private function line(): array
     {
-        $answer = $this->answer();
-        if (!$answer) {
+        $status = mojomail_daemon::status($this->rc->get_user_name());
+        if (!$status) {
             return ['link' => 'unknown', 'parts' => [$this->gettext('state_unknown')]];
         }
-        $link  = $answer['link']['state'];
-        $parts = [$this->text("link_{$link}", ['time' => $this->time($answer['link']['since'])])];
-
-        $contacts = array_filter(array_column($answer['accounts'], 'last_contact'));
-        if ($link !== 'up' || !$contacts) {
-            $parts[] = $contacts ? $this->text('last_contact', ['time' => $this->time(max($contacts))])
-                : $this->gettext('no_contact_yet');
-        } elseif (in_array(true, array_column($answer['accounts'], 'syncing'), true)) {
-            $parts[] = $this->gettext('fetching');
+        if ($status['up']) {
+            $parts = [$this->gettext('link_up')];
+        } elseif ($status['since']) {
+            $parts = [$this->text('link_down', ['time' => $this->time($status['since'])])];
         } else {
-            $parts[] = $this->text('last_contact', ['time' => $this->time(min($contacts))]);
+            $parts = [$this->gettext('link_never')];
         }
 
-        $states  = array_count_values(array_column($answer['outbox'], 'state'));
-        $waiting = ($states['waiting'] ?? 0) + ($states['sending'] ?? 0);
-        if ($waiting) {
-            $parts[] = $this->text($waiting === 1 ? 'one_waits' : 'many_wait', ['count' => $waiting]);
+        $contact = max(array_column($status['accounts'], 'contact') ?: [0]);
+        if (in_array(true, array_column($status['accounts'], 'receiving'), true)) {
+            $parts[] = $this->gettext('fetching');
+        } elseif ($contact) {
+            $parts[] = $this->text('last_contact', ['time' => $this->time($contact)]);
+        } elseif ($status['accounts']) {
+            $parts[] = $this->gettext('no_contact_yet');
         }
-        if (!empty($states['held'])) {
-            $parts[] = $this->text('held_count', ['count' => $states['held']]);
+        if ($status['waiting']) {
+            $parts[] = $this->text($status['waiting'] === 1 ? 'one_waits' : 'many_wait', ['count' => $status['waiting']]);
         }
 
         $trouble = [];
-        foreach ($answer['accounts'] as $account) {
-            if ($account['trouble'] !== null) {
-                $trouble[] = $account['address'] . ': ' . $account['trouble'];
+        foreach ($status['accounts'] as $account) {
+            if ($account['trouble'] === 'password') {
+                $trouble[] = $this->text('trouble_password', ['address' => $account['address']]);
             }
         }
 
-        return ['link' => $link, 'parts' => $parts, 'trouble' => $trouble];
+        return ['link' => $status['up'] ? 'up' : 'down', 'parts' => $parts, 'trouble' => $trouble];
     }
 
     /** @param int $seconds since 1970 @return string the hour if it is today, else with the day */
@@ -299,6 +289,7 @@ class mojomail_status extends rcube_plugin
     public function refresh($args)
     {
         if ($this->rc->task === 'mail') {
+            mojomail_daemon::look($this->rc->get_user_name());
             $this->rc->output->command('plugin.mojomail_status', $this->line());
         }
 
@@ -308,14 +299,12 @@ class mojomail_status extends rcube_plugin
     /** What became of a mail of the own outbox; null when it has left or was not written here. */
     private function unsent(?string $message_id): ?array
     {
-        $answer = $message_id ? $this->answer() : null;
-        foreach ($answer['outbox'] ?? [] as $mail) {
-            if ($mail['message_id'] === $message_id && in_array($mail['state'], self::UNSENT, true)) {
-                return $mail;
-            }
+        if ($this->outbox === null) {
+            $this->outbox = mojomail_daemon::outbox($this->rc->get_user_name());
         }
+        $mail = $this->outbox[$message_id ?? ''] ?? null;
 
-        return null;
+        return $mail && in_array($mail['state'], self::UNSENT, true) ? $mail : null;
     }
 
     public function messages_list($args)
@@ -334,11 +323,12 @@ class mojomail_status extends rcube_plugin
 
     public function message_objects($args)
     {
-        $mail = $this->unsent($args['message']->headers->messageID ?? null);
+        $sent = $args['message']->folder === $this->rc->config->get('sent_mbox');
+        $mail = $sent ? $this->unsent($args['message']->headers->messageID ?? null) : null;
         if ($mail) {
             $text = $this->text("is_{$mail['state']}", ['time' => $this->time($mail['since'])]);
-            if (!empty($mail['reason'])) {
-                $text .= ' ' . $mail['reason'];
+            if ($mail['said'] !== '') {
+                $text .= ' ' . $mail['said'];
             }
             $args['content'][] = html::div(
                 ['class' => 'mojomail-unsent boxinformation ui alert alert-info', 'role' => 'note'],
