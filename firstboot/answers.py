@@ -52,7 +52,10 @@ class Answers:
                 at = at[int(part)]
             else:
                 at = at.setdefault(part, empty)
-        at[parts[-1]] = value
+        if isinstance(at, list):
+            at[int(parts[-1]) :] = [value, *at[int(parts[-1]) + 1 :]]
+        else:
+            at[parts[-1]] = value
         return Answers(tree)
 
     def without(self, path: str) -> Answers:

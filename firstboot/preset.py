@@ -56,6 +56,7 @@ class Reader:
         self._known = schema(self._plan)
         self._faults: list[Fault] = []
         self._places: dict[str, Place] = {}
+        self._maps: dict[str, Place] = {}
         self._answers = Answers()
 
     def read(self) -> Preset:
@@ -79,6 +80,7 @@ class Reader:
         """Take what is known under a node; `pattern` is its path with lists as "*"."""
         below = {known.removeprefix(f"{pattern}." if pattern else "").split(".")[0] for known in self._below(pattern)}
         if isinstance(node, Map):
+            self._maps[path] = node.place
             if below == {"*"} or not below:
                 self._fault(node.place, f"{path} cannot have settings below it")
                 return
@@ -145,6 +147,7 @@ class Reader:
                 self._check_value(asked[path], value)
             elif path in self._places:
                 self._check_other(path, value)
+        self._check_names()
         if not ask:
             self._check_missing(spots)
 
@@ -208,7 +211,7 @@ class Reader:
         elif path.startswith("ssh_keys."):
             if not SSH_KEY.fullmatch(value):
                 self._fault(place, f"{path} is no public key of ssh")
-        else:
+        elif not path.startswith("people.") or self._answers.get(".".join([*path.split(".")[:2], "name"])):
             self._fault(place, f"{path} has no effect with the other answers", self._why(path))
 
     def _why(self, path: str) -> str:
@@ -228,9 +231,12 @@ class Reader:
                 if name:
                     place = self._places.get(".".join([*spot.path.split(".")[:2], "name"]), end)
                     self._fault(place, f"{spot.path} is missing", f"for {name[:40]}")
+
+    def _check_names(self) -> None:
+        end = Place(0, 0, 0, 0)
         for index in range(self._answers.count("people")):
             if not self._answers.get(f"people.{index}.name"):
-                self._fault(end, f"people.{index}.name is missing")
+                self._fault(self._maps.get(f"people.{index}", end), f"people.{index}.name is missing")
 
 
 def read_preset(text: str, around: Surroundings, file: str = FILE) -> Preset:

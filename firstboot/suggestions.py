@@ -104,7 +104,8 @@ def logins(answers: Answers, but: int = -1) -> frozenset[str]:
 def suggest(what: str, path: str, answers: Answers, around: Surroundings) -> str:
     """What Enter answers at `path`, by the name that steps.yaml gives it."""
     if what == "password":
-        return password()
+        login = answers.need(path.rpartition(".")[0] + ".login")
+        return next(made for made in iter(password, "") if not login or login not in made)
     if what in _ONCE:
         return _ONCE[what](answers, around)
     person = re.match(r"people\.(\d+)\.", path)

@@ -32,8 +32,8 @@ class Texts:
         """Whether there is such a text."""
         return key in self._flat
 
-    def keys(self) -> frozenset[str]:
-        """All keys."""
+    def names(self) -> frozenset[str]:
+        """The keys of all texts."""
         return frozenset(self._flat)
 
 

@@ -29,6 +29,10 @@ ASCENT, LINE = 1.06, 1.36
 """From a line's top to its baseline, and to the next line, as parts of the size: those of Noto Sans."""
 
 
+MOST_MEASURED = 300
+"""Measures of texts that are kept: a screen is measured often and changes little."""
+
+
 def _height(laid: Any, size: float) -> float:
     """The height of a text: that of one line is the same in all scripts."""
     rest = laid.get_pixel_size()[1] - laid.get_baseline() / Pango.SCALE - (LINE - ASCENT) * size
@@ -44,6 +48,7 @@ class Canvas:
         self.surface = cairo.ImageSurface(form, width, height)
         self.context: Any = cairo.Context(self.surface)
         self.inked: list[Inked] = []
+        self._measured: dict[tuple[object, ...], tuple[float, float]] = {}
         self._pango = PangoCairo.create_context(self.context)
         options = cairo.FontOptions()
         options.set_antialias(cairo.ANTIALIAS_GRAY)
@@ -80,8 +85,13 @@ class Canvas:
         self, text: str, size: float, width: float | None = None, *, bold: bool = False, lines: int = 0
     ) -> tuple[float, float]:
         """Width and height that a text takes."""
-        laid = self.layout(text, size, width, bold=bold, lines=lines, align="left")
-        return laid.get_pixel_size()[0], _height(laid, size)
+        key = (text, size, width, bold, lines)
+        if key not in self._measured:
+            if len(self._measured) >= MOST_MEASURED:
+                self._measured.clear()
+            laid = self.layout(text, size, width, bold=bold, lines=lines, align="left")
+            self._measured[key] = (laid.get_pixel_size()[0], _height(laid, size))
+        return self._measured[key]
 
     def text(
         self,

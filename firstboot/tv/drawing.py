@@ -8,22 +8,12 @@ from ..aside import Aside
 from ..screens import Line, Mark, Screen
 from ..texts import texts
 from .canvas import LINE, Canvas
+from .editing import Entry
 from .qr import modules
 from .theme import ACCENT, GOOD, GROUND, MUTED, ON_ACCENT, PANEL, RAISED, TEXT, TROUBLE, Box, Colour, Theme
 
 SQUEEZES = (1.0, 0.94, 0.88, 0.82, 0.76, 0.7)
 DOT = "•"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is being typed or chosen: text with the caret before letter `caret`, or the choice `chosen`."""
-
-    text: str = ""
-    caret: int = 0
-    chosen: int = 0
-    shown: bool = False
-    touched: bool = False
 
 
 @dataclass
@@ -52,7 +42,8 @@ class Painter:
         for squeeze, beside in tries:
             drawing = _Drawing(self.canvas, Theme(width, height, squeeze), screen, entry, beside)
             if drawing.fits():
-                break
+                return drawing.draw()
+        drawing.leave_out()
         return drawing.draw()
 
 
@@ -63,6 +54,7 @@ class _Drawing:
         self.canvas, self.theme, self.screen, self.entry, self.aside = canvas, theme, screen, entry, aside
         self.say = texts(screen.language).say
         self.spots = Spots()
+        self.lines: tuple[Line, ...] = screen.lines
         safe = theme.safe
         self.panel = self._panel_box() if theme.wide and (aside.lines or screen.qr) else None
         self.width = (self.panel.x - safe.x - 2 * theme.gap) if self.panel else safe.width
@@ -114,15 +106,15 @@ class _Drawing:
         return self.canvas.measure(self.screen.problem, self.theme.body, inner)[1] + self.theme.gap
 
     def _lines_height(self) -> float:
-        return sum(self._line_height(line) for line in self.screen.lines) + (self.theme.gap if self.screen.lines else 0)
+        return sum(self._line_height(line) for line in self.lines) + (self.theme.gap if self.lines else 0)
 
     def _columns(self) -> tuple[float, float, float]:
         """Where a line's label and value begin, and where they end, from the left edge."""
-        marked = any(line.mark for line in self.screen.lines) or self.screen.look == "busy"
+        marked = any(line.mark for line in self.lines) or self.screen.look == "busy"
         begin = self.theme.body * 1.5 if marked else 0.0
         width = self._text_width()
         widest = max(
-            (self.canvas.measure(line.label, self.theme.body)[0] for line in self.screen.lines if line.value), default=0
+            (self.canvas.measure(line.label, self.theme.body)[0] for line in self.lines if line.value), default=0
         )
         return begin, min(begin + widest + self.theme.body, begin + width * 0.5), width
 
@@ -146,13 +138,22 @@ class _Drawing:
         return self.say("keys|optional") if self.screen.optional else ""
 
     def fits(self) -> bool:
-        """Whether everything has room; a list longer than eight scrolls, and has room when five of it have."""
+        """Whether everything has room. A long list of choices scrolls: two are enough below lines, else five."""
         count = len(self.screen.choices)
-        rows = count if count <= 8 else 5
+        rows = count if count <= (2 if self.lines else 8) else (2 if self.lines else 5)
         needed = self._head_height() + self._lines_height() + rows * self.row
         if self.screen.look in ("text", "secret"):
             needed += self._field_height()
         return self.top + needed <= self.bottom
+
+    def leave_out(self) -> None:
+        """Leave out lines, those that matter least first, until the rest has room; how many, is said."""
+        rank = {"trouble": 0, "running": 1, "": 2, "wait": 3, "ok": 4}
+        kept = list(range(len(self.screen.lines)))
+        while len(kept) > 1 and not self.fits():
+            kept.remove(max(kept, key=lambda number: (rank[self.screen.lines[number].mark], number)))
+            left = len(self.screen.lines) - len(kept)
+            self.lines = (*(self.screen.lines[number] for number in kept), Line(self.say("preset|more", n=left), ""))
 
     # --- Drawing
 
@@ -203,7 +204,7 @@ class _Drawing:
     def _lines(self, y: float) -> float:
         theme, x = self.theme, self.theme.safe.x
         begin, second, end = self._columns()
-        for line in self.screen.lines:
+        for line in self.lines:
             waits = self.screen.look == "busy" and not line.mark
             shade = MUTED if line.value or waits else TEXT
             first = (second - theme.body * 0.5) if line.value else end
@@ -213,7 +214,7 @@ class _Drawing:
                 value = TROUBLE if line.mark == "trouble" else TEXT
                 self.canvas.text(x + second, y, line.value, theme.body, value, width=end - second)
             y += self._line_height(line)
-        return y + (theme.gap if self.screen.lines else 0)
+        return y + (theme.gap if self.lines else 0)
 
     def _mark(self, mark: Mark, x: float, y: float) -> None:
         size = self.theme.body * 0.3

@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..screens import Screen
-from .drawing import Entry
 
 PAGE = 5
+"""Choices that Page Up and Page Down go by."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is being typed or chosen: text with the caret before letter `caret`, or the choice `chosen`."""
+
+    text: str = ""
+    caret: int = 0
+    chosen: int = 0
+    shown: bool = False
+    touched: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from ..texts import texts
 from ..wizard import DONE
 from .console import Console
 from .devices import Devices, Input
-from .drawing import Entry, Painter, Spots
-from .editing import Deed, clicked, entry_for, pressed
+from .drawing import Painter, Spots
+from .editing import Deed, Entry, clicked, entry_for, pressed
 from .layouts import Typist
 from .output import Output
 

@@ -35,9 +35,18 @@ class Output:
             self._framebuffer = Framebuffer(self._root)
         except SystemFault:
             return False
-        mode = self._framebuffer.mode
-        self.canvas = Canvas(mode.width, mode.height, mode.bits)
+        self.refill()
         return True
+
+    def refill(self) -> None:
+        """Have a canvas again, if there is a screen."""
+        if self._framebuffer is not None and self.canvas is None:
+            mode = self._framebuffer.mode
+            self.canvas = Canvas(mode.width, mode.height, mode.bits)
+
+    def rest(self) -> None:
+        """Let go of the canvas, 8 MB for a large screen, until there is something to draw."""
+        self.canvas = self.pointer = None
 
     def present(self, *, all_of_it: bool = False) -> None:
         """Bring what is on the canvas to the screen."""

@@ -70,7 +70,9 @@ class StateFront:
                     return
 
     def _draw(self, output: Output, join: Join, status: Status, now: float, *, all_of_it: bool) -> None:
+        output.refill()
         if output.canvas is not None:
             name = self._answers.get("name") or os.uname().nodename
             StateView(output.canvas).paint(name, join, status, now, self._language)
             output.present(all_of_it=all_of_it)
+        output.rest()

@@ -1,0 +1,203 @@
+"""Draws the TV's screens and looks at them; run by /usr/bin/python3, which has Pango and Cairo from Debian's packages.
+
+firstboot_pictures.py audit                 faults of all screens, as JSON lines
+firstboot_pictures.py draw DIRECTORY        the pictures of GOLDEN, as PNG
+firstboot_pictures.py compare DIRECTORY     how far the pictures of GOLDEN are from those, as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import cairo
+
+from firstboot.aside import Aside, unbroken
+from firstboot.join import Join
+from firstboot.later import Later
+from firstboot.screens import Screen
+from firstboot.status import Status
+from firstboot.texts import texts
+from firstboot.tv.canvas import Canvas
+from firstboot.tv.drawing import Painter
+from firstboot.tv.editing import entry_for
+from firstboot.tv.stateview import StateView
+from firstboot.tv.theme import Theme
+from firstboot.work import Finding, Progress
+from tests.unit.firstboot_machine import VILLAGE, MadeUp, walk, wizard_at
+
+SIZES = ((1920, 1080), (1280, 720), (720, 576))
+LANGUAGES = ("en", "hi", "kn")
+GOLDEN = (
+    *(("en", (1280, 720), "link.kind"), ("hi", (720, 576), "keeper.password"), ("kn", (720, 576), "ready")),
+    *(("kn", (1920, 1080), "test"), ("hi", (1280, 720), "state"), ("en", (720, 576), "state")),
+)
+PASSWORD = "kamu-ripo-tevu-482"
+JOIN = Join("Rampur Post", PASSWORD, "https://rampur.home.arpa", "https://10.77.0.1")
+STATUS = Status("down", None, 12, 1_800_000_000 - 7800, 7_200_000_000, 84)
+NOW = 1_800_000_000
+FAULTS = [f"mojomail.yaml:{line}:5: people.0.login cannot be this (did you mean that?)" for line in range(1, 12)]
+TOUCH = 3.0
+"""Lines that inks of two texts may share: marks below letters reach into the next line."""
+
+
+class Sheet(Canvas):
+    """A canvas whose texts are looked at, and whose pixels are nobody's business."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(1, 1)
+        self.width, self.height = width, height
+
+
+def screens(language: str) -> Iterator[Screen]:
+    """Every screen there is, in a language, with the longest things on it."""
+    found: list[Screen] = []
+    with tempfile.TemporaryDirectory() as folder:
+        wizard = wizard_at(
+            Path(folder),
+            MadeUp(radios=("wlan0", "wlan1"), sockets=("eth0", "eth1"), seen=["School", "Post Office", "Asha"]),
+        )
+        long = {"language": language, "keeper.password": PASSWORD, "network.wifi.passphrase": PASSWORD}
+        long |= {"timezone": "other", "network.wifi.country": "other", "link.dongle.apn": "other", "clock": "set"}
+        long |= {"link.dongle.apn_other": "portalnmms", "people.0.password": PASSWORD}
+        walk(wizard, VILLAGE | long, until="ready", look=found.append)
+        for link in ("wifi", "ethernet", "phone"):
+            wizard.answer("ready", "change")
+            found.append(wizard.screen())
+            wizard.answer("change", "link")
+            walk(wizard, {"link.kind": link, "link.wifi.name": "School"}, until="ready", look=found.append)
+        wizard.answer("ready", "start")
+        wizard.report(Progress(("language", "name"), "keeper"))
+        found.append(wizard.screen())
+        wizard.applied("nmcli connection up mojomail-lan-wifi failed with exit code 4: Connection activation failed")
+        found.append(wizard.screen())
+        wizard.answer("trouble", "again")
+        wizard.applied()
+        found.append(wizard.screen())
+        wizard.tried(findings(texts(language).say))
+        found.append(wizard.screen())
+        wizard.answer("test", "onward")
+        found.append(wizard.screen())
+        wizard.show_faults("mojomail.yaml", FAULTS)
+        found.append(wizard.screen())
+        wizard = wizard_at(Path(folder) / "wrong")
+        walk(wizard, {"language": language, "network.kind": "both"}, until="link.kind")
+        wizard.answer("link.kind", "ethernet")
+        found.append(wizard.screen())
+        menu = Later(wizard.answers, lambda password: password == "right")
+        for answer in ("wrong", "right", "anew", "erase"):
+            found.append(menu.screen())
+            menu.answer(menu.at, answer)
+        found.append(menu.screen())
+    yield from {(screen.at, screen.title, screen.value, screen.look): screen for screen in found}.values()
+
+
+def findings(say: object) -> list[Finding]:
+    address = {"address": "asha@panchayat.example.org"}
+    return [
+        Finding("network", "network_wifi", "trouble", mend="network.kind"),
+        Finding("services", "services_ok", "ok"),
+        Finding("clock", "clock_wait", "wait", {"now": "22.11.2026 14:05"}),
+        Finding("card", "card_ok", "ok", {"free": "7.2 GB"}),
+        Finding("link", "link_no_signal", "trouble"),
+        Finding("account", "account_password", "trouble", address, "people.0.accounts.0.password"),
+        Finding("account", "account_wait", "wait", {"address": "ravi@gmail.com"}),
+    ]
+
+
+def aside(language: str) -> Aside:
+    say = texts(language).say
+    given = {"wifi": unbroken("mojomail-setup"), "password": unbroken(PASSWORD), "pin": "123 456"}
+    address = "http://10.77.0.1:8080"
+    rows = [("aside|wifi", given["wifi"]), ("aside|password", given["password"]), ("aside|address", address)]
+    rows.append(("aside|pin", given["pin"]))
+    lines = [(say(key), value) for key, value in rows]
+    brief = say("keys|phone_wifi", address=address, **given)
+    warning = say("keys|no_keyboard")
+    return Aside(brief, say("aside|title"), lines, "WIFI:T:WPA;S:mojomail-setup;P:kamu-ripo-tevu-482;;", warning)
+
+
+def faults(canvas: Canvas, where: str) -> Iterator[str]:
+    """What is wrong with the texts on a canvas."""
+    safe = Theme(canvas.width, canvas.height).safe
+    inked = [one for one in canvas.inked if one.ink.width]
+    for number, one in enumerate(inked):
+        ink = one.ink
+        if ink.x < safe.x - 1 or ink.y < safe.y - 1 or ink.right > safe.right + 1 or ink.bottom > safe.bottom + 1:
+            yield f"{where}: outside the safe box: {one.text}"
+        if one.unknown:
+            yield f"{where}: {one.unknown} letters that no font has: {one.text}"
+        for other in inked[number + 1 :]:
+            across = min(ink.right, other.ink.right) - max(ink.x, other.ink.x)
+            down = min(ink.bottom, other.ink.bottom) - max(ink.y, other.ink.y)
+            if across > TOUCH and down > TOUCH * canvas.height / 576:
+                yield f"{where}: overlap by {down:.0f}: {one.text} / {other.text}"
+
+
+def paint(canvas: Canvas, screen: Screen) -> None:
+    beside = aside(screen.language) if screen.parts else Aside()
+    Painter(canvas).paint(screen, entry_for(screen), beside)
+
+
+def audit() -> None:
+    for language in LANGUAGES:
+        listed = list(screens(language))
+        for size in SIZES:
+            for screen in listed:
+                canvas = Sheet(*size)
+                paint(canvas, screen)
+                where = f"{language} {size[0]}x{size[1]} {screen.at}"
+                print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": list(faults(canvas, where))}))
+            canvas = Sheet(*size)
+            StateView(canvas).paint("rampur", JOIN, STATUS, NOW, language)
+            where = f"{language} {size[0]}x{size[1]} state"
+            print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": list(faults(canvas, where))}))
+
+
+def pictures() -> Iterator[tuple[str, Canvas]]:
+    """The pictures that are kept."""
+    for language, size, name in GOLDEN:
+        canvas = Canvas(*size)
+        if name == "state":
+            StateView(canvas).paint("rampur", JOIN, STATUS, NOW, language)
+        else:
+            paint(canvas, [screen for screen in screens(language) if screen.at == name][-1])
+        yield f"{language}-{size[0]}x{size[1]}-{name}.png", canvas
+
+
+def shrunk(surface: cairo.ImageSurface, by: int = 8) -> bytes:
+    """A picture at an eighth of its size: fonts may be hinted otherwise elsewhere, places and colours may not."""
+    width, height = surface.get_width() // by, surface.get_height() // by
+    small = cairo.ImageSurface(cairo.FORMAT_RGB24, width, height)
+    context = cairo.Context(small)
+    context.scale(1 / by, 1 / by)
+    context.set_source_surface(surface)
+    context.get_source().set_filter(cairo.FILTER_BEST)
+    context.paint()
+    small.flush()
+    return bytes(small.get_data())
+
+
+def main() -> None:
+    if sys.argv[1] == "audit":
+        audit()
+        return
+    folder = Path(sys.argv[2])
+    for name, canvas in pictures():
+        if sys.argv[1] == "draw":
+            canvas.surface.write_to_png(str(folder / name))
+            continue
+        kept = shrunk(cairo.ImageSurface.create_from_png(str(folder / name)))
+        drawn = shrunk(canvas.surface)
+        differences = [abs(one - other) for one, other in zip(kept, drawn, strict=True)]
+        wrong = sum(difference > 48 for difference in differences) / len(differences)
+        print(json.dumps({"picture": name, "mean": sum(differences) / len(differences), "wrong": wrong}))
+
+
+if __name__ == "__main__":
+    main()

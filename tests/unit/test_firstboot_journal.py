@@ -1,0 +1,218 @@
+"""Power cuts: the set-up goes on at the same question or the next, and nothing is ever half-made."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from firstboot.actions import actions
+from firstboot.durable import Disk
+from firstboot.errors import SystemFault
+from firstboot.journal import Journal, State
+from firstboot.keyfiles import keyfiles
+from firstboot.redacting import redact
+from firstboot.seal import is_secret
+from firstboot.settings import settings_from
+from firstboot.steps import plan
+from firstboot.wizard import Wizard
+from tests.unit.firstboot_machine import SECRETS, VILLAGE, MadeUp, Quick, Seal, everywhere, site_at, walk, wizard_at
+
+
+class Watched(Quick):
+    """A disk of which a copy is kept after each system call, and in the middle of each write."""
+
+    def __init__(self, root: Path, copies: Path) -> None:
+        self._root, self._copies = root, copies
+        self.count = 0
+        self.on_copy: Callable[[Path], None] = lambda copy: None
+
+    def _keep(self) -> None:
+        copy = self._copies / str(self.count)
+        shutil.copytree(self._root, copy, symlinks=True)
+        self.count += 1
+        self.on_copy(copy)
+
+    def write(self, path: Path, data: bytes, mode: int) -> None:
+        super().write(path, data[: len(data) // 2], mode)
+        self._keep()
+        super().write(path, data, mode)
+        self._keep()
+
+    def overwrite(self, path: Path, offset: int, data: bytes) -> None:
+        super().overwrite(path, offset, data[: len(data) // 2])
+        self._keep()
+        super().overwrite(path, offset, data)
+        self._keep()
+
+    def rename(self, old: Path, new: Path) -> None:
+        super().rename(old, new)
+        self._keep()
+
+    def remove(self, path: Path) -> None:
+        super().remove(path)
+        self._keep()
+
+    def link(self, target: str, path: Path) -> None:
+        super().link(target, path)
+        self._keep()
+
+    def make_directory(self, path: Path, mode: int) -> None:
+        super().make_directory(path, mode)
+        self._keep()
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    root = tmp_path / "node"
+    root.mkdir()
+    return Watched(root, tmp_path / "copies")
+
+
+def test_a_cut_at_any_write_resumes_at_the_same_question_or_the_next(tmp_path: Path, watched: Watched) -> None:
+    wizard = Wizard(Journal(tmp_path / "node", Seal(), watched), MadeUp())
+    cuts: list[tuple[Path, str]] = []
+    watched.on_copy = lambda copy: cuts.append((copy, wizard.at))
+    seen = walk(wizard, VILLAGE)
+    order = [*seen, "apply"]
+    whole = dict(wizard.answers.leaves())
+    assert len(cuts) >= 3 * len(seen)
+    for copy, at in cuts:
+        resumed = wizard_at(copy)
+        assert resumed.at in (at, order[order.index(at) + 1]), (copy, at)
+        assert set(resumed.answers.leaves()) <= set(whole.items()) | {
+            (p, v) for p, v in resumed.answers.leaves() if "more" in p
+        }
+    chance = random.Random(5)
+    for copy, _ in chance.sample(cuts, 4):
+        resumed = wizard_at(copy)
+        walk(resumed, VILLAGE)
+        assert (
+            keyfiles(settings_from(resumed.answers), MadeUp()).keys()
+            == keyfiles(settings_from(wizard.answers), MadeUp()).keys()
+        )
+        assert settings_from(resumed.answers).people[0].accounts == settings_from(wizard.answers).people[0].accounts
+
+
+def test_a_cut_in_the_middle_of_applying_applies_again_from_what_is_there(tmp_path: Path, watched: Watched) -> None:
+    wizard = wizard_at(tmp_path / "answers")
+    walk(wizard, VILLAGE)
+    settings = settings_from(wizard.answers)
+
+    def apply_all(root: Path, disk: Disk) -> None:
+        site = site_at(root)
+        for action in actions(settings, type(site)(root, site.around, site.runner, disk)):
+            if not action.done():
+                action.apply()
+
+    apply_all(tmp_path / "node", watched)
+    wanted = {path.relative_to(tmp_path / "node"): data for path, data in everywhere(tmp_path / "node")}
+    wanted.pop(Path("var/lib/mojomail/keeper"))
+    assert watched.count > 30
+    for number in range(0, watched.count, 3):
+        copy = tmp_path / "copies" / str(number)
+        apply_all(copy, Quick())
+        for path, data in wanted.items():
+            assert (copy / path).read_bytes() == data, (number, path)
+
+
+def test_the_end_is_marked_last(tmp_path: Path, watched: Watched) -> None:
+    journal = Journal(tmp_path / "node", Seal(), watched)
+    wizard = Wizard(journal, MadeUp())
+    walk(wizard, VILLAGE)
+    wizard.applied()
+    wizard.tried([])
+    first = watched.count
+    wizard.answer("test", "onward")
+    for number in range(first, watched.count):
+        again = Journal(tmp_path / "copies" / str(number), Seal())
+        state = again.load()
+        if again.done():
+            assert state.at == "join" and not state.answers.count("people")
+        else:
+            assert state.at in ("apply", "join")
+
+
+def test_setting_up_anew_is_begun_or_not_begun(tmp_path: Path, watched: Watched) -> None:
+    journal = Journal(tmp_path / "node", Seal(), watched)
+    wizard = Wizard(journal, MadeUp())
+    walk(wizard)
+    wizard.finish()
+    first = watched.count
+    journal.begin_anew(State(erase=True))
+    for number in range(first, watched.count):
+        again = Journal(tmp_path / "copies" / str(number), Seal())
+        state = again.load()
+        assert (state.at == "join" and not state.erase) or (state.erase and not again.done())
+
+
+def test_no_secret_lies_in_the_journal_in_clear_at_any_time(tmp_path: Path, watched: Watched) -> None:
+    wizard = Wizard(Journal(tmp_path / "node", Seal(), watched), MadeUp())
+    walk(wizard, VILLAGE)
+    wizard.applied()
+    wizard.tried([])
+    wizard.answer("test", "onward")
+    for path, data in everywhere(tmp_path / "copies"):
+        assert not [secret for secret in SECRETS if secret.encode() in data], path
+
+
+def test_a_finished_set_up_forgets_people_and_the_keepers_password(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE)
+    wizard.applied()
+    wizard.tried([])
+    wizard.answer("test", "onward")
+    kept = dict(wizard_at(tmp_path).answers.leaves())
+    assert kept["network.wifi.passphrase"] == SECRETS[1], "the TV shows it, and the network needs it"
+    assert not [path for path in kept if path.startswith(("people", "keeper"))]
+
+
+def test_every_secret_question_is_known_to_be_one() -> None:
+    questions = plan()
+    steps = [*questions.once(), *questions.person, *questions.account]
+    assert [step.id for step in steps if step.secret != is_secret(step.id)] == []
+
+
+def test_a_journal_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, Seal())
+    journal.save(State())
+    journal.path.write_text('{"version": 99}')
+    with pytest.raises(SystemFault, match="version 99"):
+        journal.load()
+
+
+def test_a_cut_while_secrets_are_taken_off_the_card_leaves_a_file_that_the_next_start_finishes(
+    tmp_path: Path, watched: Watched
+) -> None:
+    text = f'name: rampur\nkeeper:\n  password: {SECRETS[0]}\nnetwork:\n  wifi: {{passphrase: "{SECRETS[1]}"}}\n'
+    file = tmp_path / "node/mojomail.yaml"
+    file.write_text(text)
+    assert redact(file, disk=watched)
+    assert watched.count >= 6
+    for number in range(watched.count):
+        copy = tmp_path / "copies" / str(number)
+        redact(copy / "mojomail.yaml")
+        redact(copy / "mojomail.yaml")
+        left = (copy / "mojomail.yaml").read_text()
+        assert left == file.read_text() and left.startswith("name: rampur\n")
+        assert not redact(copy / "mojomail.yaml")
+    for path, data in everywhere(tmp_path / "copies" / str(watched.count - 1)):
+        assert not [secret for secret in SECRETS if secret.encode() in data], path
+
+
+def test_secrets_are_gone_from_every_block_before_the_file_is_written_anew(tmp_path: Path, watched: Watched) -> None:
+    file = tmp_path / "node/mojomail.yaml"
+    file.write_text(f"keeper:\n  password: {SECRETS[0]}\n")
+    inode = file.stat().st_ino
+    olds: list[bytes] = []
+
+    def look(copy: Path) -> None:
+        if file.stat().st_ino == inode:
+            olds.append(file.read_bytes())
+
+    watched.on_copy = look
+    redact(file, disk=watched)
+    assert SECRETS[0].encode() not in olds[-1], "the old blocks hold none when they are let go"

@@ -1,0 +1,61 @@
+"""The TV's pictures: an old TV cuts nothing off, no letter is missing, nothing is covered, all looks as meant."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+GOLDEN = HERE.parent / "golden"
+PYTHON = "/usr/bin/python3"
+NEEDED = "import gi, cairo, yaml; gi.require_version('PangoCairo', '1.0')"
+FONTS = Path("/usr/share/fonts/truetype/noto")
+
+
+def drawing_is_possible() -> bool:
+    fonts = all((FONTS / f"NotoSans{script}-Bold.ttf").exists() for script in ("", "Devanagari", "Kannada"))
+    return fonts and subprocess.run([PYTHON, "-c", NEEDED], capture_output=True, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(
+    not drawing_is_possible(),
+    reason="drawing needs python3-gi python3-gi-cairo gir1.2-pango-1.0 python3-yaml libqrencode4 fonts-noto-core",
+)
+
+
+@cache
+def told(*words: str) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        [PYTHON, str(HERE / "firstboot_pictures.py"), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_no_text_on_any_screen_in_any_language_and_size_is_cut_off_missing_or_covered() -> None:
+    looked_at = told("audit")
+    assert len(looked_at) > 3 * 3 * 40
+    assert [fault for screen in looked_at for fault in screen["faults"]] == []
+
+
+def test_the_screens_look_as_they_are_meant_to() -> None:
+    compared = told("compare", str(GOLDEN))
+    assert {one["picture"] for one in compared} == {path.name for path in GOLDEN.glob("*.png")}
+    assert [one for one in compared if one["mean"] > 2.5 or one["wrong"] > 0.01] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "side"), [("WIFI:T:WPA;S:Post;P:kamu-ripo-tevu-482;;", 29), ("https://a.home.arpa", 25)]
+)
+def test_a_qr_code_has_its_three_finders(text: str, side: int) -> None:
+    from firstboot.tv.qr import modules
+
+    rows = modules(text)
+    assert len(rows) == side
+    for y, x in ((0, 0), (0, side - 7), (side - 7, 0)):
+        assert all(rows[y][x : x + 7]) and not any(rows[y + 1][x + 1 : x + 6]) and rows[y + 3][x + 3]

@@ -1,0 +1,219 @@
+"""The preset file: everything is checked before anything is taken, and every mistake has its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firstboot import intake
+from firstboot.errors import FaultyFile
+from firstboot.intake import FOLDER, MISTAKES, take_in
+from firstboot.preset import REMOVED, read_preset
+from firstboot.settings import settings_from
+from tests.unit.firstboot_machine import SECRETS, MadeUp, walk, wizard_at
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "overlay/boot/firmware/mojomail.yaml.example"
+LEAST = f"keeper:\n  password: {SECRETS[0]}\n"
+
+TEN_MISTAKES = """\
+languag: en
+keyboard: uk
+timezone: Asia/Kolkatta
+name: Ram Pur
+keeper:
+  password: short
+network:
+  kind: wifi
+  wifi: {passphrase: secret}
+  ethernet: {kind: serve}
+link:
+  kind: dongle
+  dongle: {pin: 12a4}
+people:
+  - name: Asha
+    login: root
+    password: good-password-1
+    accounts:
+      - address: asha@gmail
+  - login: ravi
+    password: good-password-2
+"""
+
+
+def mistakes(text: str) -> list[str]:
+    with pytest.raises(FaultyFile) as caught:
+        read_preset(text, MadeUp())
+    return caught.value.lines()
+
+
+def test_the_example_is_in_order_and_says_everything() -> None:
+    preset = read_preset(EXAMPLE.read_text(), MadeUp())
+    settings = settings_from(preset.answers)
+    assert not preset.ask
+    assert settings.access_point is not None and settings.access_point.name == "Rampur Post"
+    assert [len(person.accounts) for person in settings.people] == [2, 0]
+
+
+def test_ten_mistakes_are_told_all_at_once_each_with_its_place() -> None:
+    told = mistakes(TEN_MISTAKES)
+    places = [line.split(": ")[0] for line in told]
+    assert places == [
+        *("mojomail.yaml:1:1", "mojomail.yaml:2:11", "mojomail.yaml:3:11", "mojomail.yaml:4:7", "mojomail.yaml:6:13"),
+        *("mojomail.yaml:9:22", "mojomail.yaml:10:20", "mojomail.yaml:13:17", "mojomail.yaml:16:12"),
+        "mojomail.yaml:19:18",
+        "mojomail.yaml:20:5",
+    ]
+    assert "did you mean language?" in told[0] and "did you mean Asia/Kolkata?" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [", "mojomail.yaml:1:5"),
+        ("", "mojomail.yaml:1:1: the file has no settings"),
+        ("- x\n", "mojomail.yaml:1:1: the file has no settings"),
+        ("name: a\nname: b\n", "mojomail.yaml:2:1: name is given twice"),
+        ("name: [a]\n", "mojomail.yaml:1:7: name is no list"),
+        ("network: wifi\n", "mojomail.yaml:1:10: network needs settings such as ethernet, kind, wifi"),
+        ("people: asha\n", "mojomail.yaml:1:9: people needs a list"),
+        ("name: rampur\n", "mojomail.yaml: keeper.password is missing"),
+        (f'keeper: {{password: "{REMOVED}"}}\n', "mojomail.yaml:1:20: the secret of keeper.password was removed"),
+        ("ask: perhaps\n", "mojomail.yaml:1:6: ask is yes or no"),
+        (LEAST + "extra_ca: [nothing]\n", "mojomail.yaml:3:12: extra_ca.0"),
+        (LEAST + "people:\n  - name: Asha\n    login: asha\n", "mojomail.yaml:4:11: people.0.password is missing"),
+        (LEAST + "network: {kind: wifi}\nlink: {kind: wifi, wifi: {name: X}}\n", "mojomail.yaml:4:14: link.kind"),
+        (LEAST + "link: {wifi: {name: X}}\n", "(it needs link.kind wifi)"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(text: str, told: str) -> None:
+    assert any(told in line for line in mistakes(text)), mistakes(text)
+
+
+def test_no_secret_is_told_with_a_mistake() -> None:
+    text = f"keeper:\n  password: {SECRETS[0]} ಅ\nnetwork: {{kind: wifi, wifi: {{passphrase: x{SECRETS[1] * 5}}}}}\n"
+    assert not [secret for secret in SECRETS if secret in "".join(mistakes(text))]
+
+
+@pytest.mark.parametrize(("written", "pin"), [("0042", "0042"), ('"1234"', "1234")])
+def test_a_pin_keeps_its_noughts(written: str, pin: str) -> None:
+    text = LEAST + f"link: {{kind: dongle, dongle: {{apn: jionet, pin: {written}}}}}\n"
+    assert settings_from(read_preset(text, MadeUp()).answers).link.pin == pin
+
+
+def put(root: Path, text: str, name: str = "mojomail.yaml") -> Path:
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    (root / FOLDER / name).write_text(text)
+    return root / FOLDER / name
+
+
+def test_a_preset_asks_nobody_and_takes_the_rest_as_enter_would(tmp_path: Path) -> None:
+    file = put(tmp_path, LEAST + "name: rampur\n")
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    assert wizard.at == "apply" and wizard.state.unattended
+    assert settings_from(wizard.answers).access_point is not None
+    assert SECRETS[0] not in file.read_text() and REMOVED in file.read_text()
+    assert wizard_at(tmp_path).answers.get("keeper.password") == SECRETS[0], "it is on the node by now"
+
+
+def test_a_preset_that_asks_leaves_its_own_answers_out(tmp_path: Path) -> None:
+    put(tmp_path, "ask: yes\nlanguage: kn\nname: rampur\nlink: {kind: none}\n")
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    seen = walk(wizard, until="ready")
+    assert not {"language", "name", "link.kind"} & set(seen) and "keeper.password" in seen
+    assert wizard.answers.get("name") == "rampur"
+
+
+def test_a_bad_preset_changes_nothing_is_shown_and_lies_beside_it_explained(tmp_path: Path) -> None:
+    file = put(tmp_path, TEN_MISTAKES)
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    screen = wizard.screen()
+    assert screen.at == "preset" and "mojomail.yaml:1:1" in screen.lines[0].label
+    assert not list(wizard.answers.leaves()) and file.read_text() == TEN_MISTAKES
+    assert (tmp_path / FOLDER / MISTAKES).read_text().count("\n") == 11
+    assert wizard.answer("preset", "ask") and wizard.at == "language"
+
+
+def test_a_mended_preset_is_read_at_the_next_start(tmp_path: Path) -> None:
+    put(tmp_path, TEN_MISTAKES)
+    take_in(wizard_at(tmp_path), tmp_path)
+    put(tmp_path, LEAST)
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    assert wizard.at == "apply" and not (tmp_path / FOLDER / MISTAKES).exists()
+
+
+def test_what_the_machine_lacks_is_told_like_a_mistake(tmp_path: Path) -> None:
+    put(tmp_path, LEAST + "network: {kind: wifi}\n")
+    wizard = wizard_at(tmp_path, MadeUp(radios=()))
+    take_in(wizard, tmp_path)
+    assert wizard.at == "preset" and "no Wi-Fi" in wizard.faults[0]
+
+
+USER_DATA = """\
+#cloud-config
+hostname: Rampur
+manage_etc_hosts: true
+packages:
+- avahi-daemon
+apt:
+  conf: |
+    Acquire {
+      Check-Date "false";
+    };
+timezone: Asia/Kolkata
+keyboard:
+  model: pc105
+  layout: "gb"
+enable_ssh: true
+users:
+- name: asha
+  groups: users,adm
+  shell: /bin/bash
+  lock_passwd: false
+  passwd: $5$Ub2cCGMBWj$7TyGLWWJ6bkkGLsVTiTnP7WmdfJdTLvXRZPwlyG.T62
+  ssh_authorized_keys:
+    - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBsomekey asha@laptop
+  sudo: ALL=(ALL) NOPASSWD:ALL
+"""
+NETWORK_CONFIG = """\
+network:
+  version: 2
+  wifis:
+    wlan0:
+      dhcp4: true
+      regulatory-domain: "IN"
+      access-points:
+        "School \\"1\\"":
+          password: "5d6ba1ee9d4a9d7a6f8d8a4ac0d3b3d8e5d3a8c0a2f0a9f3c7bb7dfc1a5b9e01"
+      optional: true
+"""
+PSK = "5d6ba1ee9d4a9d7a6f8d8a4ac0d3b3d8e5d3a8c0a2f0a9f3c7bb7dfc1a5b9e01"
+
+
+def test_what_raspberry_pi_imager_writes_is_honoured_and_its_secrets_go(tmp_path: Path) -> None:
+    user = put(tmp_path, USER_DATA, "user-data")
+    network = put(tmp_path, NETWORK_CONFIG, "network-config")
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    seen = walk(wizard)
+    asked = {"keyboard", "timezone", "name", "keeper.password", "link.kind", "link.wifi.passphrase", "network.kind"}
+    assert not asked & set(seen) and "language" in seen
+    settings = settings_from(wizard.answers)
+    assert (settings.name, settings.keyboard, settings.link.wifi) == ("rampur", "gb", 'School "1"')
+    assert settings.link.passphrase == PSK and settings.keeper_hash.startswith("$5$")
+    assert settings.ssh_keys == ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBsomekey asha@laptop",)
+    assert "$5$" not in user.read_text() and PSK not in network.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "hostname: [", "hostname: {a: b}\n", "users: asha\n", "\x00", "42"])
+def test_strange_files_of_imager_stop_nobody(tmp_path: Path, text: str) -> None:
+    put(tmp_path, text, "user-data")
+    put(tmp_path, text, "network-config")
+    wizard = wizard_at(tmp_path)
+    intake.take_in(wizard, tmp_path)
+    assert wizard.at == "language"

@@ -1,0 +1,225 @@
+"""The wizard: one question after the other, there and back, and what is done in the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firstboot.screens import Screen
+from firstboot.settings import settings_from
+from firstboot.work import Finding
+from tests.unit.firstboot_machine import VILLAGE, MadeUp, walk, wizard_at
+
+
+def test_enter_alone_leads_to_a_working_node(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard)
+    settings = settings_from(wizard.answers)
+    assert settings.access_point is not None and len(settings.access_point.passphrase) >= 8
+    assert len(settings.keeper_password) >= 8
+    assert (settings.name, settings.timezone, settings.link.kind) == ("mojomail", "Asia/Kolkata", "none")
+
+
+def test_enter_alone_serves_the_cable_where_there_is_no_radio(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path, MadeUp(radios=()))
+    walk(wizard)
+    assert settings_from(wizard.answers).ethernet == "serve"
+
+
+def test_people_are_asked_for_one_after_the_other_with_all_their_addresses(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    seen = walk(wizard, VILLAGE)
+    settings = settings_from(wizard.answers)
+    assert [person.login for person in settings.people] == ["asha", "ravi"]
+    assert [account.address for account in settings.people[0].accounts] == [
+        "asha.rao@gmail.com",
+        "asha@panchayat.example.org",
+    ]
+    assert settings.people[0].accounts[1].imap == "imap.panchayat.example.org"
+    assert "people.0.accounts.0.imap" not in seen, "a known provider's servers are not asked for"
+
+
+def test_a_provider_that_asks_by_a_web_page_is_not_given_a_password(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    seen = walk(wizard, {"people.0.name": "Asha", "people.0.accounts.0.address": "asha@outlook.com"})
+    assert "people.0.accounts.0.password" not in seen
+
+
+@pytest.mark.parametrize("given", [{}, VILLAGE], ids=["enter", "village"])
+def test_back_leads_the_whole_way_to_the_first_question_and_forward_again_with_the_same_answers(
+    tmp_path: Path, given: dict[str, str]
+) -> None:
+    wizard = wizard_at(tmp_path)
+    seen = walk(wizard, given, until="ready")
+    answers = wizard.answers
+    back = []
+    while wizard.back(wizard.at):
+        back.append(wizard.at)
+    assert back == seen[::-1]
+    assert walk(wizard, until="ready") == seen
+    assert wizard.answers == answers
+
+
+def test_an_answer_that_was_changed_by_going_back_counts(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, until="keeper.password")
+    wizard.back(wizard.at)
+    assert wizard.answer("name", "Kalghatgi")
+    walk(wizard)
+    assert wizard.answers.get("name") == "kalghatgi"
+    assert wizard.answers.get("network.wifi.name") == "kalghatgi", "what is suggested follows"
+
+
+def test_a_suggested_password_stays_the_same_however_often_it_is_shown(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, until="keeper.password")
+    first = wizard.screen().value
+    wizard.back(wizard.at)
+    walk(wizard, until="keeper.password")
+    assert wizard.screen().value == first
+
+
+def test_the_summary_leads_to_one_chapter_and_back_to_the_summary(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE, until="ready")
+    wizard.answer("ready", "change")
+    wizard.answer("change", "node")
+    assert wizard.at == "name"
+    wizard.answer("name", "hubli")
+    assert wizard.at == "ready"
+    assert wizard.answers.get("name") == "hubli"
+
+
+def test_a_change_that_opens_new_questions_asks_them_before_the_summary(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, {"network.kind": "ethernet"}, until="ready")
+    wizard.answer("ready", "change")
+    wizard.answer("change", "network")
+    assert walk(wizard, {"network.kind": "wifi"}, until="ready") == [
+        "network.kind",
+        "network.wifi.country",
+        "network.wifi.name",
+        "network.wifi.passphrase",
+    ]
+
+
+def test_an_empty_name_takes_that_person_off_the_list(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE, until="ready")
+    wizard.answer("ready", "change")
+    wizard.answer("change", "people")
+    walk(wizard, {"people.1.name": ""}, until="ready")
+    assert [person.login for person in settings_from(wizard.answers).people] == ["asha"]
+
+
+def test_an_empty_further_address_is_no_address(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    given = VILLAGE | {"people.0.accounts.1.address": ""}
+    walk(wizard, given)
+    assert len(settings_from(wizard.answers).people[0].accounts) == 1
+
+
+def test_an_answer_for_another_screen_is_ignored(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    assert not wizard.answer("name", "hubli")
+    assert wizard.at == "language" and wizard.answers.get("name") is None
+
+
+def test_what_cannot_be_taken_is_said_in_the_language_of_the_screen(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, {"language": "hi"}, until="name")
+    assert not wizard.answer("name", "Ram Pur!")
+    screen = wizard.screen()
+    assert "अक्षर" in screen.problem and screen.value == "ram pur!"
+    assert wizard.answer("name", "rampur") and not wizard.screen().problem
+
+
+@pytest.mark.parametrize(
+    ("around", "network", "link", "problem"),
+    [
+        (MadeUp(), "wifi", "wifi", "one_radio"),
+        (MadeUp(radios=("wlan0", "wlan1")), "wifi", "wifi", None),
+        (MadeUp(), "ethernet", "ethernet", "one_socket"),
+        (MadeUp(sockets=("eth0", "eth1")), "both", "ethernet", None),
+        (MadeUp(radios=()), "ethernet", "wifi", "no_radio"),
+        (MadeUp(), "wifi", "ethernet", None),
+    ],
+)
+def test_a_link_needs_an_interface_of_its_own(
+    tmp_path: Path, around: MadeUp, network: str, link: str, problem: str | None
+) -> None:
+    wizard = wizard_at(tmp_path, around)
+    walk(wizard, {"network.kind": network}, until="link.kind")
+    assert wizard.answer("link.kind", link) is (problem is None)
+    assert (wizard.problem.key if wizard.problem else None) == problem
+
+
+@pytest.mark.parametrize(
+    ("around", "link"),
+    [
+        (MadeUp(modem=True), "dongle"),
+        (MadeUp(tethers=("usb0",)), "phone"),
+        (MadeUp(plugged=("eth0",)), "ethernet"),
+        (MadeUp(), "none"),
+    ],
+)
+def test_the_link_that_is_plugged_in_is_suggested(tmp_path: Path, around: MadeUp, link: str) -> None:
+    wizard = wizard_at(tmp_path, around)
+    walk(wizard, until="link.kind")
+    assert wizard.screen().value == link
+
+
+def test_trying_out_goes_on_when_all_is_well_and_names_what_may_be_mended_when_not(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE)
+    wizard.applied()
+    mend = "people.0.accounts.0.password"
+    given = {"address": "asha.rao@gmail.com", "reason": "no"}
+    wizard.tried([Finding("account", "account_other", "trouble", given, mend)])
+    screen = wizard.screen()
+    assert [choice.value for choice in screen.choices] == ["onward", "again", mend]
+    assert wizard.answer("test", mend) and wizard.at == mend
+    walk(wizard, {mend: "another-secret"})
+    wizard.applied()
+    wizard.tried([Finding("link", "link_ok", "ok")])
+    assert [choice.value for choice in wizard.screen().choices] == ["onward"]
+    wizard.answer("test", "onward")
+    assert wizard.at == "join"
+    wizard.answer("join", "finish")
+    assert wizard.at == "done"
+
+
+def test_what_could_not_be_applied_can_be_tried_again_or_changed(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard)
+    wizard.applied("nmcli failed")
+    assert wizard.screen().problem == "nmcli failed"
+    assert wizard.answer("trouble", "again") and wizard.at == "apply"
+    wizard.applied("nmcli failed")
+    assert wizard.answer("trouble", "change") and wizard.at == "ready"
+
+
+def test_every_screen_has_words_in_every_language(tmp_path: Path) -> None:
+    for language in ("en", "hi", "kn"):
+
+        def look(screen: Screen, language: str = language) -> None:
+            words = (screen.title, screen.help, *(choice.label for choice in screen.choices))
+            assert screen.title and not any("{" in word for word in words), screen
+            assert screen.at == "language" or screen.language == language
+
+        walk(wizard_at(tmp_path / language), VILLAGE | {"language": language}, look=look)
+
+
+def test_one_chapter_can_be_opened_again_later_and_ends_with_being_applied(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE)
+    wizard.applied()
+    wizard.tried([])
+    wizard.answer("test", "onward")
+    later = wizard_at(tmp_path)
+    later.take(replace(later.state, at="", chapter="people"))
+    seen = walk(later, {"people.0.name": "Kavya", "people.0.login": "kavya"})
+    assert seen[0] == "people.0.name" and all(path.startswith("people.") for path in seen)
+    assert [person.login for person in settings_from(later.answers).people] == ["kavya"]
