@@ -210,6 +210,7 @@ def forget_login(login: str, *, kick: bool = False) -> None:
     if os.geteuid() != 0 or find_program("doveadm") is None:
         return
     any_code = tuple(range(256))
-    run("doveadm", "auth", "cache", "flush", login, ok=any_code)
+    # All of it: a person is in the cache under each name that was typed, and only the login is known as theirs.
+    run("doveadm", "auth", "cache", "flush", ok=any_code)
     if kick:
         run("doveadm", "kick", login, ok=any_code)

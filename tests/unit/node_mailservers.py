@@ -129,7 +129,7 @@ def serving(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     ended = threading.Event()
 
     def talk(connection: socket.socket) -> None:
-        with connection, suppress(OSError, UnicodeDecodeError):
+        with connection, suppress(OSError, ValueError, IndexError):
             line = Line(connection)
             if tls is not None:
                 line.start_tls(tls)
