@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from imagebuilder.cache import Cache
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -173,6 +177,33 @@ class Project:
             name, _, text = part.partition("\n")
             found[name] = text
         return found
+
+
+@contextmanager
+def cache_beside(usual: Cache, what: str) -> Iterator[Cache]:
+    """A cache on the same file system as the usual one, so that files can be shared by links; removed afterwards.
+
+    what   what its name has between the usual one's and the number of this process
+
+    Those of test runs that were killed are removed too.
+    """
+    for left in usual.path.parent.glob(f"{usual.path.name}{what}*"):
+        number = left.name.removeprefix(f"{usual.path.name}{what}")
+        if number.isdigit() and not Path("/proc", number).exists():
+            remove_cache(Cache(left))
+    made = Cache(usual.path.parent / f"{usual.path.name}{what}{os.getpid()}")
+    made.create()
+    try:
+        yield made
+    finally:
+        remove_cache(made)
+
+
+def remove_cache(cache: Cache) -> None:
+    """Remove a cache with all that is in it, also files that belong to other users."""
+    cache.create()
+    Project(cache.path, cache=cache.path).run("clean", "--all").ok()
+    shutil.rmtree(cache.path)
 
 
 COPY_PREVIOUS = """\

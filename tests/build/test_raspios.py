@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -14,7 +13,7 @@ import pytest
 
 from imagebuilder.cache import Cache, default_cache
 from tests.build.aptrepo import Mirror, Repository
-from tests.build.project import Project
+from tests.build.project import Project, cache_beside
 
 KERNEL = "6.12.99+rpt-rpi-v8"
 
@@ -57,17 +56,12 @@ def mirror(repository: Repository) -> Iterator[Mirror]:
 def cache() -> Iterator[Cache]:
     """A cache with nothing in it but downloaded packages and Debian's address, at a path with spaces."""
     usual = default_cache()
-    made = Cache(usual.path.parent / f"{usual.path.name} of Raspberry Pi {os.getpid()}")
-    made.create()
-    try:
+    with cache_beside(usual, " of Raspberry Pi ") as made:
         for path in usual.debs.glob("*.deb"):
             (made.debs / path.name).hardlink_to(path)
         for path in usual.indexes.glob("mmdebstrap-*.list"):
             shutil.copy2(path, made.indexes)
         yield made
-    finally:
-        Project(made.path, cache=made.path).run("clean", "--all").ok()
-        shutil.rmtree(made.path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from imagebuilder.cache import Cache, default_cache
-from tests.build.project import PYTHON, ROOT, Project
+from tests.build.project import PYTHON, ROOT, Project, cache_beside
 
 VILLAGE = ROOT / "profiles/village.yaml"
 
@@ -21,17 +21,11 @@ VILLAGE = ROOT / "profiles/village.yaml"
 @pytest.fixture
 def empty(usual: Cache) -> Iterator[Cache]:
     """A cache with the packages and indexes of the usual one, and nothing that was made of them."""
-    made = Cache(usual.path.parent / f"{usual.path.name}-twice-{os.getpid()}")
-    made.create()
-    try:
+    with cache_beside(usual, "-twice-") as made:
         for path in usual.debs.glob("*.deb"):
             (made.debs / path.name).hardlink_to(path)
         shutil.copytree(usual.indexes, made.indexes, dirs_exist_ok=True, symlinks=True)
         yield made
-    finally:
-        made.create()
-        Project(made.path, cache=made.path).run("clean", "--all").ok()
-        shutil.rmtree(made.path)
 
 
 @pytest.fixture
