@@ -156,7 +156,7 @@ def test_a_missing_program_is_named_with_its_package(
 
 def test_a_missing_playwright_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
-    with pytest.raises(LabError, match="Playwright is missing: .*pip install"), browser.playwright():
+    with pytest.raises(LabError, match=r"Playwright is missing: .*pip install"), browser.playwright():
         pass
 
 
