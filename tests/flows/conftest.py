@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -66,18 +65,20 @@ def booted(image: Path, world: World, out: Path, measure: Measure) -> Iterator[M
         machine.wait_for_control(60)
         measure("boot", machine.boot_seconds, "s", lane="virt")
         machine.succeed("systemctl is-system-running --wait || true", limit=300)
+        for card, network in (("eth0", "10.77.0."), ("eth1", "192.0.2.")):
+            machine.wait_until(f"ip -4 -brief address show dev {card} | grep -qF ' {network}'", limit=120)
         machine.snapshot("booted")
         yield machine
 
 
 @pytest.fixture
-def node(booted: Machine, world: World) -> Iterator[Machine]:
-    """The booted node as it was when it had come up, with a good link."""
-    with ExitStack() as stack:
-        stack.callback(world.uplink.use, "lan")
-        world.uplink.use("lan")
-        booted.restore("booted")
-        yield booted
+def node(booted: Machine, world: World) -> Machine:
+    """The booted node as it was when it had come up, with good links and providers as they were."""
+    for link in (world.uplink, world.lan):
+        link.use("lan")
+    booted.restore("booted")
+    world.internet.clear()
+    return booted
 
 
 @pytest.fixture(scope="session")
