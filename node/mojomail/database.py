@@ -89,7 +89,7 @@ class Database:
         try:
             places.data.mkdir(parents=True, exist_ok=True, mode=0o755)
             for file in FILES:
-                _prepare(places.data / f"{file.name}.db", file)
+                prepare_file(places.data / f"{file.name}.db", file)
             connection = _connect(places.data / f"{FILES[0].name}.db")
             for file in FILES[1:]:
                 connection.execute(f"ATTACH ? AS {file.attached_as}", (str(places.data / f"{file.name}.db"),))
@@ -209,8 +209,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(path: Path, file: DatabaseFile) -> None:
-    """Make the file with its rights if it is not there, and take it through the steps it has not seen."""
+def prepare_file(path: Path, file: DatabaseFile) -> None:
+    """Make the file with its rights if it is not there, and take it through the steps it has not seen.
+
+    Raises SystemFault when it is newer than this program.
+    """
     path.touch(mode=0o600, exist_ok=True)
     give_to(path, mode=file.mode, group=file.group)
     connection = _connect(path)

@@ -88,6 +88,10 @@ class Vault:
             *(number, kind, key.id, nonce, sealed, now()),
         )
 
+    def put_back(self, database: Database, number: int, kind: str, secret: str) -> None:
+        """Put a secret in that a backup held, inside `change()`; also a client's, whose number is below those."""
+        self._put(database, number, kind, secret)
+
     def reveal(self, database: Database, number: int) -> tuple[str, str]:
         """Kind and secret of an account. Raises NoSecret, or VaultLocked when no key of the ring opens it."""
         row = database.row("SELECT kind, key_id, nonce, ciphertext FROM secret WHERE account = ?", number)
