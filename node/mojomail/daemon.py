@@ -44,6 +44,7 @@ from .vaultkeys import VaultLocked
 
 LOG = logging.getLogger(__name__)
 JOURNAL = ("/usr/bin/journalctl", "--follow", "--lines=0", "--output=json", "--unit=postfix.service")
+UNIT = "mojomaild.service"
 QUEUE_SECONDS = 20
 """How often the queue and the accounts are looked at: what people hand in, or change, is not announced."""
 
@@ -65,7 +66,12 @@ class UnitRunner:
                 undo.callback(shutil.rmtree, directory, ignore_errors=True)
                 undo.enter_context(self._grants.open(run.account, run.uid, name))
                 command = as_person(run.uid, self._engine.command(directory))
-                settings = properties(f"Mail of account {run.account}", command, run.home, directory, run.seconds)
+                settings = [
+                    *properties(f"Mail of account {run.account}", command, run.home, directory, run.seconds),
+                    # Without us nobody would hear of it, nor hand it its secret.
+                    ("BindsTo", "as", [UNIT]),
+                    ("After", "as", [UNIT]),
+                ]
                 kept = undo.pop_all()
 
                 def done(word: str) -> None:

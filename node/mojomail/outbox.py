@@ -21,6 +21,8 @@ WRONG_PASSWORD = re.compile(
     r"SASL authentication failed|authentication (credentials )?(invalid|unsuccessful|failed)|\b535\b|5\.7\.(8|9)\b",
     re.I,
 )
+NOT_TRIED = "deferred transport"
+"""What Postfix says of a mail that nobody has told it to send yet."""
 PAUSES = (60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0)
 """Seconds before a mail is tried again after its first, second, ... attempt in vain."""
 
@@ -130,7 +132,8 @@ class Outbox:
                     continue
                 if state is State.REFUSED:
                     state = State.WAITING
-                mail.recipients[one.address] = (state, one.reason or text)
+                reason = "" if one.reason == NOT_TRIED else one.reason
+                mail.recipients[one.address] = (state, reason or text)
             mail.copy = all(self.local(one.address) for one in queued.recipients)
         there = {queued.id for queued in queue}
         for mail in self.mails.values():

@@ -12,6 +12,7 @@ import pytest
 from tests.lab.authority import Authority
 from tests.node.cell import prepare
 from tests.node.far import FarAccount, FarSide
+from tests.node.nodetree import ensure_tree
 
 NUMBERS = pytest.StashKey[Iterator[int]]()
 
@@ -21,7 +22,7 @@ def tree() -> Path:
     """The tree of programs; MOJOMAIL_NODE_TREE names one that was made otherwise."""
     given = os.environ.get("MOJOMAIL_NODE_TREE")
     if not given:
-        pytest.skip("no tree")
+        return ensure_tree()
     prepare(Path(given))
     return Path(given)
 

@@ -105,7 +105,7 @@ class Systemd:
             handle = descriptors.append(writer)
             values = [(key, GLib.Variant(kind, value)) for key, kind, value in settings]
             values.append(("StandardOutputFileDescriptor", GLib.Variant("h", handle)))
-            arguments = GLib.Variant("(ssa(sv)a(sa(sv)))", (name, "fail", values, []))
+            arguments = GLib.Variant("(ssa(sv)a(sa(sv)))", (name, "replace", values, []))
             self._bus.call_with_unix_fd_list_sync(
                 *(SYSTEMD, MANAGER_PATH, MANAGER, "StartTransientUnit", arguments),
                 *(None, 0, PATIENCE_MS, descriptors, None),
