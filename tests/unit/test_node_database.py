@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mojomail import lookups
@@ -20,6 +22,8 @@ from mojomail.places import Places
 from node_village import PASSWORD, Village, a_village, village_fixture
 
 village = pytest.fixture(village_fixture)
+
+OVERLAY = Path(__file__).resolve().parents[2] / "overlay/etc"
 
 
 def asked(village: Village, file: str, query: str, key: str) -> list[tuple[object, ...]]:
@@ -79,6 +83,23 @@ def looked_up() -> Iterator[Village]:
 )
 def test_postfix_finds(looked_up: Village, parameter: str, key: str, answer: str | None) -> None:
     assert asked(looked_up, "mojomail", lookups.POSTFIX[parameter], key) == ([(answer,)] if answer else [])
+
+
+def configured_queries() -> list[tuple[str, str]]:
+    """The file of the database and the query of each lookup in Postfix's and Dovecot's configuration."""
+    found = []
+    for path in sorted((OVERLAY / "postfix/sql").glob("*.cf")):
+        settings = dict(re.findall(r"^(\w+) *= *(.*)$", path.read_text(), re.MULTILINE))
+        found.append((Path(settings["dbpath"]).stem, settings["query"]))
+    text = (OVERLAY / "dovecot/dovecot.conf").read_text()
+    for query in re.findall(r"^ *(?:iterate_)?query *= *(.*)$", text, re.MULTILINE):
+        found.append(("logins" if "dovecot_password" in query else "mojomail", query))
+    return found
+
+
+@pytest.mark.parametrize(("file", "query"), configured_queries())
+def test_configuration_asks_what_the_database_can_answer(looked_up: Village, file: str, query: str) -> None:
+    assert asked(looked_up, file, query, "nobody@example.org") == [] or "name = login" in query
 
 
 def test_every_postfix_lookup_is_tested() -> None:

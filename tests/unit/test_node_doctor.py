@@ -362,6 +362,14 @@ def test_account_added_without_a_link_is_tested_when_it_comes(
     )
 
 
+def test_account_whose_provider_is_busy_is_tried_again(village: Village) -> None:
+    report = visited(village, Imap(login=lambda u, s: "NO [ALERT] Too many simultaneous connections"))
+    made = account(village.database, "asha@example.org")
+    record(village.database, made, report)
+    state = state_of(village.database, made)
+    assert (state["state"], state["text"]) == ("not-tested", report.imap.sentence())
+
+
 def test_state_tells_the_finding_until_the_secret_is_given_anew(village: Village) -> None:
     report = visited(village, Imap(login=lambda u, s: "NO [AUTHENTICATIONFAILED] no"))
     made = account(village.database, "asha@example.org")

@@ -266,7 +266,7 @@ def _tested(context: Context, one: Account, text: str, *, test: bool) -> Result:
     report = examine(one, context.vault)
     record(context.database, one, report)
     data = account_data(context, one) | {"test": report.as_dict()}
-    code = 0 if report.of_the_link else _exit_code(report)
+    code = 0 if report.undecided else _exit_code(report)
     return Result(f"{text}\n{_report_text(report)}", data, code)
 
 

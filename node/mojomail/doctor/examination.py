@@ -19,7 +19,7 @@ from ..oauth import Refused
 from ..providers import Server
 from ..vault import Login, NoSecret, Vault
 from ..vaultkeys import VaultLocked
-from .findings import LINK, OK, Finding, Protocol, finding_for_error
+from .findings import LINK, OK, PASSING, Finding, Protocol, finding_for_error
 from .imap import ImapSight, look_at_imap
 from .smtp import SmtpSight, look_at_smtp
 from .wire import Patience
@@ -47,9 +47,9 @@ class Report:
         return self.imap.ok and self.smtp.ok
 
     @property
-    def of_the_link(self) -> bool:
-        """Whether the link stood in the way, so that the account is still untested."""
-        return bool({self.imap.key, self.smtp.key} & LINK)
+    def undecided(self) -> bool:
+        """Whether the link, or what else passes by itself, stood in the way: the account is still untested."""
+        return bool({self.imap.key, self.smtp.key} & (LINK | PASSING))
 
     def as_dict(self) -> dict[str, Any]:
         """For --json."""
@@ -132,9 +132,9 @@ def looks_like_app_password(one: Account, secret: str) -> bool:
 def record(database: Database, one: Account, report: Report) -> None:
     """Keep what an examination found, and the folder names that it learnt.
 
-    An account that the link kept from being tested stays "not tested yet".
+    An account that the link or a passing trouble kept from being tested stays "not tested yet".
     """
-    tested = None if report.of_the_link else now()
+    tested = None if report.undecided else now()
     values = (tested, report.imap.key, report.smtp.key, json.dumps(report.as_dict()))
     with database.note():
         database.execute(
@@ -171,13 +171,13 @@ def examine_waiting(
 def state_of(database: Database, one: Account) -> dict[str, Any]:
     """What is known of an account: state (`ok`, `not-tested`, or the worst finding), in words, and since when."""
     row = database.row("SELECT * FROM contact WHERE account = ?", one.id)
-    if row is None or row["tested_at"] is None:
+    if row is None or row["imap_finding"] is None:
         return {"state": "not-tested", "text": say("account.not-tested"), "tested_at": None}
-    keys = [key for key in (row["imap_finding"], row["smtp_finding"]) if key != OK]
-    if not keys:
+    wrong = [name for name in ("imap", "smtp") if row[f"{name}_finding"] != OK]
+    if not wrong:
         return {"state": OK, "text": say("account.ok"), "tested_at": row["tested_at"]}
-    details = json.loads(row["details"])
-    part = details["imap" if row["imap_finding"] != OK else "smtp"]
-    values = {name: value for name, value in part.items() if name not in ("finding", "text")}
-    protocol: Protocol = "IMAP" if row["imap_finding"] != OK else "SMTP"
-    return {"state": keys[0], "text": Finding(keys[0], protocol, values).sentence(), "tested_at": row["tested_at"]}
+    told = json.loads(row["details"])[wrong[0]]
+    values = {name: value for name, value in told.items() if name not in ("finding", "text")}
+    finding = Finding(told["finding"], "IMAP" if wrong[0] == "imap" else "SMTP", values)
+    state = finding.key if row["tested_at"] is not None else "not-tested"
+    return {"state": state, "text": finding.sentence(), "tested_at": row["tested_at"]}
