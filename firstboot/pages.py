@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GROUPS = ("language", "name", "keeper", "network", "link", "trust", "people", "services")
 """What is set up, in this order; texts under apply.steps."""
-MOST_FAULTS = 5
+MOST_FAULTS = 50
 CLOCK = "%d.%m.%Y %H:%M"
 
 
@@ -235,8 +235,10 @@ def _join(wizard: Wizard, said: Texts) -> Screen:
         lines.append(Line(said.say("join|wifi_password"), join.passphrase))
     else:
         lines.append(Line(said.say("join|cable"), ""))
-    lines.append(Line(said.say("join|open"), join.address))
-    lines.append(Line(said.say("join|login"), join.plain_address))
+    addresses = (join.address, join.plain_address)
+    shown = "\n".join(address.removeprefix("https://") for address in addresses if address)
+    lines.append(Line(said.say("join|open"), shown))
+    lines.append(Line(said.say("join|login"), ""))
     return _screen(
         wizard,
         "ready",
@@ -253,8 +255,6 @@ def _join(wizard: Wizard, said: Texts) -> Screen:
 
 def _preset(wizard: Wizard, said: Texts) -> Screen:
     shown = [Line(fault, "", "trouble") for fault in wizard.faults[:MOST_FAULTS]]
-    if len(wizard.faults) > MOST_FAULTS:
-        shown.append(Line(said.say("preset|more", n=len(wizard.faults) - MOST_FAULTS), ""))
     return _screen(
         wizard,
         "ready",

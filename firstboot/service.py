@@ -16,7 +16,7 @@ from . import keeper
 from .actions import Site
 from .applying import work
 from .aside import Aside
-from .intake import clean_up, take_in
+from .intake import FOLDER, clean_up, take_in
 from .join import Join
 from .journal import Journal, State
 from .later import Later
@@ -24,6 +24,7 @@ from .office import Office
 from .phone.pin import Gate
 from .phone.server import PhoneServer
 from .plaintext import PlainText, Terminal
+from .preset import FILE
 from .seal import CredentialSeal
 from .setupnetwork import SetupNetwork
 from .statesocket import StateSocket
@@ -33,6 +34,8 @@ from .wizard import APPLY, DONE, JOIN, TEST, Wizard
 
 ROOT = Path("/")
 TEXT_REFRESH = 1.0
+HARDWARE = 8.0
+"""Seconds; a part of the time that systemd gives the first picture."""
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +72,18 @@ class Setup:
             Office().remove_everybody()
             wizard.take(replace(wizard.state, erase=False))
         if fresh:
+            if (self.site.root / FOLDER / FILE).exists():
+                self._wait_for_sockets()
             take_in(wizard, self.site.root)
         else:
             clean_up(wizard, self.site.root)
         return wizard
+
+    def _wait_for_sockets(self) -> None:
+        """Give the network hardware, which on a Pi 3 hangs on USB, time to be found: a preset is checked against it."""
+        until = time.monotonic() + HARDWARE
+        while not self.site.around.sockets() and time.monotonic() < until:
+            time.sleep(0.2)
 
     def run(self, wizard: Wizard, *, text: bool, phone: bool) -> None:
         """Until the wizard is done: in pictures or plain text, with or without phones."""

@@ -138,7 +138,7 @@ class Wizard:
             if spot.path not in self._suggested:
                 self._suggested[spot.path] = suggest(spot.step.suggest, spot.path, self.answers, self.around)
             return self._suggested[spot.path], True
-        return spot.step.default, False
+        return spot.step.default, True
 
     def problem_with(self, spot: Spot, value: str) -> Problem | None:
         """Why `value` cannot be the answer to a question; None when it can."""

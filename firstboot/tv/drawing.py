@@ -35,7 +35,7 @@ class Painter:
 
     def paint(self, screen: Screen, entry: Entry, aside: Aside | None = None) -> Spots:
         """Draw a screen; returns where it can be clicked."""
-        aside = aside or Aside()
+        aside = Aside() if aside is None or screen.qr else aside
         width, height = self.canvas.width, self.canvas.height
         tries = [(squeeze, aside) for squeeze in SQUEEZES[:3]]
         tries += [(squeeze, replace(aside, brief="")) for squeeze in SQUEEZES]
@@ -344,15 +344,18 @@ class _Drawing:
 
     def _panel(self, panel: Box) -> None:
         theme = self.theme
+        if self.screen.qr:
+            side = panel.width - 2 * theme.gap
+            self.canvas.fill(Box(panel.x, panel.y, panel.width, panel.width), PANEL, theme.gap)
+            self._qr(Box(panel.x + theme.gap, panel.y + theme.gap, side, side))
+            return
         self.canvas.fill(panel, PANEL, theme.gap)
         inner = Box(panel.x + theme.gap, panel.y + theme.gap, panel.width - 2 * theme.gap, panel.height)
         y = inner.y
-        if self.screen.qr or self.aside.qr:
+        if self.aside.qr:
             side = min(inner.width, panel.height * 0.5)
             self._qr(Box(inner.x, y, inner.width, side))
             y += side + theme.gap
-        if self.screen.qr:
-            return
         y += self.canvas.text(inner.x, y, self.aside.title, theme.small, ACCENT, width=inner.width, bold=True)
         for label, value in self.aside.lines:
             y += theme.gap * 0.6
