@@ -166,8 +166,10 @@ def login(asked: Question) -> Problem | None:
         return Problem("login")
     if asked.value in RESERVED:
         return Problem("login_reserved")
-    person = asked.path.split(".")[1]
-    return Problem("login_taken") if asked.value in logins(asked.answers, int(person)) else None
+    taken = logins(asked.answers, int(asked.path.split(".")[1]))
+    if asked.answers.get(asked.path) != asked.value:  # one that was given before may have been made by now
+        taken |= asked.around.logins()
+    return Problem("login_taken") if asked.value in taken else None
 
 
 @_check

@@ -60,6 +60,13 @@ class Office:
             raise SystemFault(f"mojomail person show failed with exit code {done.code}: {done.said}")
         return done.code == 0
 
+    def logins(self) -> frozenset[str]:
+        """Everybody's login; none where the command does not work."""
+        try:
+            return frozenset(str(one["login"]) for one in self._list("person", "list", "--json"))
+        except (SystemFault, LookupError, TypeError):
+            return frozenset()
+
     def add_person(self, login: str, name: str, language: str, password: str) -> None:
         """Make a person, who can log in at once. Raises SystemFault."""
         words = ("person", "add", login, "--name", name, "--language", language, "--password-fd", "0")

@@ -113,7 +113,8 @@ def suggest(what: str, path: str, answers: Answers, around: Surroundings) -> str
         return ""
     before = f"people.{person[1]}"
     if what == "login":
-        return login_from(answers.need(f"{before}.name"), logins(answers, int(person[1])))
+        taken = logins(answers, int(person[1])) | around.logins()
+        return login_from(answers.need(f"{before}.name"), taken)
     if what == "language":
         return answers.get("language") or "en"
     domain = answers.need(path.rpartition(".")[0] + ".address").rpartition("@")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from .process import Runner, run
 ROOT = Path("/")
 TETHERS = ("rndis_host", "cdc_ether", "cdc_ncm", "ipheth")
 """Kernel drivers of a phone that shares its link by USB."""
+SEEN_FOR = 15.0
+"""Seconds for which a list of Wi-Fi networks is good: a screen is looked at after each key."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Surroundings:
 
     def __init__(self, root: Path = ROOT, runner: Runner = run) -> None:
         self.root, self._run = root, runner
+        self._seen: tuple[float, list[str]] = (-SEEN_FOR, [])
 
     def _interfaces(self) -> list[Path]:
         folder = self.root / "sys/class/net"
@@ -81,8 +85,11 @@ class Surroundings:
 
     def seen_networks(self) -> list[str]:
         """Names of the Wi-Fi networks in reach, strongest first."""
-        shown = self._run("nmcli", "-t", "-f", "SSID", "device", "wifi", "list", "--rescan", "no", limit=10.0).output
-        return list(dict.fromkeys(line.replace("\\:", ":") for line in shown.splitlines() if line))
+        if time.monotonic() - self._seen[0] >= SEEN_FOR:
+            words = ("nmcli", "-t", "-f", "SSID", "device", "wifi", "list", "--rescan", "no")
+            names = (line.replace("\\:", ":") for line in self._run(*words, limit=10.0).output.splitlines() if line)
+            self._seen = (time.monotonic(), list(dict.fromkeys(names)))
+        return self._seen[1]
 
     def now(self, zone: str) -> datetime:
         """The time of day in a time zone."""
@@ -106,6 +113,12 @@ class Surroundings:
     def countries(self) -> Mapping[str, str]:
         """Countries: ISO 3166 code to English name."""
         return _countries(self.root)
+
+    def logins(self) -> frozenset[str]:
+        """The logins of those who get mail here already; none where the mail office does not answer."""
+        from .office import Office
+
+        return Office(self._run).logins()
 
     def provider(self, address: str, language: str) -> Provider | None:
         """What is known of the provider of a mail address, in a language; None for one that is not known."""

@@ -32,10 +32,12 @@ class MadeUp(Surroundings):
         tethers: Sequence[str] = (),
         plugged: Sequence[str] = (),
         seen: Sequence[str] = (),
+        logins: Sequence[str] = (),
     ) -> None:
         super().__init__(Path("/"), Programs())
         self._radios, self._sockets, self._modem = list(radios), list(sockets), modem
         self._tethers, self._plugged, self._seen = list(tethers), plugged, list(seen)
+        self._logins = frozenset(logins)
 
     def radios(self) -> list[str]:
         return list(self._radios)
@@ -60,6 +62,9 @@ class MadeUp(Surroundings):
 
     def seen_networks(self) -> list[str]:
         return self._seen
+
+    def logins(self) -> frozenset[str]:
+        return self._logins
 
     def now(self, zone: str) -> datetime:
         return NOW.astimezone(ZoneInfo(zone))

@@ -61,7 +61,7 @@ def test_a_qr_code_has_its_three_finders(text: str, side: int) -> None:
         assert all(rows[y][x : x + 7]) and not any(rows[y + 1][x + 1 : x + 6]) and rows[y + 3][x + 3]
 
 
-@pytest.mark.parametrize(("bits", "stride"), [(32, 720 * 4), (32, 4096), (16, 720 * 2), (16, 2048)])
+@pytest.mark.parametrize(("bits", "stride"), [(32, 4096), (16, 720 * 2)])
 def test_what_is_typed_on_the_tv_is_answered_whatever_the_screens_pixels_are(bits: int, stride: int) -> None:
     done = subprocess.run(
         [PYTHON, str(HERE / "firstboot_typing.py"), str(bits), str(stride)], capture_output=True, text=True, check=False

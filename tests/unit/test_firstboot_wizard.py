@@ -223,3 +223,10 @@ def test_one_chapter_can_be_opened_again_later_and_ends_with_being_applied(tmp_p
     seen = walk(later, {"people.0.name": "Kavya", "people.0.login": "kavya"})
     assert seen[0] == "people.0.name" and all(path.startswith("people.") for path in seen)
     assert [person.login for person in settings_from(later.answers).people] == ["kavya"]
+
+
+def test_nobody_gets_the_login_of_somebody_who_gets_mail_here_already(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path, MadeUp(logins=("asha",)))
+    walk(wizard, {"people.0.name": "Asha"}, until="people.0.login")
+    assert wizard.screen().value == "asha2"
+    assert not wizard.answer("people.0.login", "asha") and wizard.screen().problem
