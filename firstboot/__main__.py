@@ -31,6 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.command == "state":
+        from .watching import run_state
+
+        return run_state()
     from . import service
     from .preset import read_preset
     from .surroundings import Surroundings
@@ -39,8 +43,6 @@ def _run(options: argparse.Namespace) -> int:
         return service.run_setup(text=options.text)
     if options.command == "later":
         return service.run_later()
-    if options.command == "state":
-        return service.run_state()
     read_preset(options.file.read_text("utf-8-sig"), Surroundings(), options.file.name)
     print(f"{options.file}: in order")
     return 0

@@ -8,9 +8,10 @@ from dataclasses import replace
 from .actions import Site, actions
 from .errors import SetupError
 from .pages import GROUPS
+from .phases import APPLY, TEST
 from .settings import settings_from
 from .trial import Trial
-from .wizard import APPLY, TEST, Wizard
+from .wizard import Wizard
 from .work import Progress
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,11 @@ from .durable import DISK, Disk, write_file
 from .errors import FaultyFile
 from .imagersettings import USER_DATA, read_imager, redact_imager
 from .journal import State
+from .phases import APPLY
 from .preset import FILE, read_preset
 from .redacting import redact
 from .texts import texts
-from .wizard import APPLY, Wizard
+from .wizard import Wizard
 
 FOLDER = Path("boot/firmware")
 MISTAKES = "mojomail-mistakes.txt"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .answers import Answers
+from .phases import DONE
 from .screens import Choice, Screen
 from .steps import plan
 from .texts import texts
-from .wizard import DONE
 
 TRIES = 5
 """Wrong passwords before the menu closes."""

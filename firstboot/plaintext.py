@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO
 
+from .phases import DONE
 from .screens import Screen
-from .wizard import DONE, Wizard
+from .wizard import Wizard
 
 BACK = "<"
 CLEAR = "\033[2J\033[H"

@@ -1,10 +1,8 @@
-"""The programs: the set-up with its front ends, the keeper's menu afterwards, and the state screen."""
+"""The programs that ask: the set-up with its front ends, and the keeper's menu afterwards."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -21,16 +19,18 @@ from .join import Join
 from .journal import Journal, State
 from .later import Later
 from .office import Office
+from .phases import APPLY, DONE, JOIN, TEST
 from .phone.pin import Gate
 from .phone.server import PhoneServer
 from .plaintext import PlainText, Terminal
 from .preset import FILE
+from .readiness import notify
 from .seal import CredentialSeal
 from .setupnetwork import SetupNetwork
 from .statesocket import StateSocket
 from .suggestions import pin
 from .surroundings import Surroundings
-from .wizard import APPLY, DONE, JOIN, TEST, Wizard
+from .wizard import Wizard
 
 ROOT = Path("/")
 TEXT_REFRESH = 1.0
@@ -38,16 +38,6 @@ HARDWARE = 8.0
 """Seconds; a part of the time that systemd gives the first picture."""
 
 log = logging.getLogger(__name__)
-
-
-def notify(words: str) -> None:
-    """Tell systemd (sd_notify(3)), where it wants to be told."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        sender.connect("\0" + address[1:] if address.startswith("@") else address)
-        sender.sendall(words.encode())
 
 
 def set_clock(moment: datetime) -> None:
@@ -220,18 +210,4 @@ def run_later() -> int:
         setup.site.runner("systemctl", "start", "--no-block", "mojomail-firstboot.service")
     elif chosen not in ("", "close"):
         setup.run_chapter(chosen)
-    return 0
-
-
-def run_state() -> int:
-    """`firstboot state`: the state screen, until somebody presses Enter for the keeper's menu."""
-    from .tv.statefront import StateFront
-
-    setup = Setup()
-    state = setup.journal.load()
-    if state.at == APPLY and state.chapter:
-        setup.site.runner("systemctl", "start", "--no-block", "mojomail-later.service")
-        return 0
-    StateFront(setup.site, state.answers, ready=lambda: notify("READY=1")).run()
-    setup.site.runner("systemctl", "start", "--no-block", "mojomail-later.service")
     return 0

@@ -11,17 +11,13 @@ from zoneinfo import ZoneInfo
 from .answers import Answers
 from .checks import Problem, Question, find_problem, tidy
 from .journal import Journal, State
+from .phases import APPLY, CHANGE, DONE, JOIN, PHASES, PRESET, READY, TEST, TROUBLE
 from .route import Spot, route
 from .screens import Screen
 from .steps import Plan, Step, plan
 from .suggestions import CLOCK_FORM, suggest, zone_of
 from .surroundings import Surroundings
 from .work import Finding, Progress
-
-READY, CHANGE, APPLY, TROUBLE, TEST, JOIN, DONE, PRESET = (
-    *("ready", "change", "apply", "trouble", "test", "join", "done", "preset"),
-)
-PHASES = (READY, CHANGE, APPLY, TROUBLE, TEST, JOIN, DONE, PRESET)
 
 
 class Wizard:

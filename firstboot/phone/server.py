@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from urllib.parse import parse_qs
 
+from ..phases import DONE
 from ..texts import texts
-from ..wizard import DONE, Wizard
+from ..wizard import Wizard
 from .pages import closing_page, pin_page, screen_page
 from .pin import Gate
 

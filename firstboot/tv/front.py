@@ -8,9 +8,9 @@ from typing import Protocol
 
 from ..answers import Answers
 from ..aside import Aside
+from ..phases import DONE
 from ..screens import Screen
 from ..texts import texts
-from ..wizard import DONE
 from .console import Console
 from .devices import Devices, Input
 from .drawing import Painter, Spots

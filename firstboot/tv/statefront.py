@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from ..actions import Site
 from ..answers import Answers
 from ..join import Join
 from ..statesocket import StateSocket
 from ..status import Status, facts, read_status
+from ..surroundings import Surroundings
 from ..texts import texts
 from .console import Console
 from .devices import Devices
@@ -25,13 +26,13 @@ LOOK_AGAIN = 5.0
 class StateFront:
     """Shows the node's state until somebody presses Enter or clicks."""
 
-    def __init__(self, site: Site, answers: Answers, *, ready: Callable[[], None]) -> None:
-        self._site, self._answers, self._ready = site, answers, ready
+    def __init__(self, root: Path, around: Surroundings, answers: Answers, *, ready: Callable[[], None]) -> None:
+        self._root, self._around, self._answers, self._ready = root, around, answers, ready
         self._language = answers.get("language") or "en"
 
     def run(self) -> None:
         """Until somebody wants the keeper's menu."""
-        root = self._site.root
+        root = self._root
         told = StateSocket(
             root,
             lambda: (
@@ -55,8 +56,8 @@ class StateFront:
         while True:
             active = console.active()
             new = output.look() if active else False
-            status, now = read_status(self._site.root), time.time()
-            join = Join.from_answers(self._answers, self._site.around)
+            status, now = read_status(self._root), time.time()
+            join = Join.from_answers(self._answers, self._around)
             picture = (facts(status, now, texts(self._language)), join)
             came_back, was_active = active and not was_active, active
             if active and (picture != shown or new or came_back):
