@@ -53,6 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The far internet and the village, one for all tests; `node` gives it anew to each."""
     ensure_tree()  # here, for the world has no way to a package archive
     with World(tmp_path_factory.mktemp("world"), seed=SEED) as made:
+        made.internet.providers()  # it is there from now on, and with it DHCP and DNS on the uplink
         yield made
 
 
