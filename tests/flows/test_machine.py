@@ -241,7 +241,7 @@ def test_a_cut_card_has_a_file_system_that_mends_itself(mortal: Machine, tmp_pat
         card.unlink()
 
 
-def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(mortal: Machine, tmp_path: Path) -> None:
+def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(mortal: Machine) -> None:
     mortal.succeed("echo lost > /root/lost; echo kept > /root/kept; sync /root/kept")
     points = mortal.write_log.flush_points
     assert len(points) > 2
