@@ -1,0 +1,67 @@
+"""The image as it lies in the file: nothing in it that belongs to one card, or to the lab."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.lab import control
+from tests.lab.processes import run
+
+SECTOR = 512
+PIECE = 1 << 22
+
+
+@pytest.fixture(scope="module")
+def root(image: Path) -> str:
+    """The second partition as debugfs(8) names it."""
+    with image.open("rb") as file:
+        table = file.read(SECTOR)
+    start = struct.unpack_from("<I", table, 446 + 16 + 8)[0]
+    return f"{image}?offset={start * SECTOR}"
+
+
+def look(root: str, request: str) -> str:
+    return run("debugfs", "-R", request, root)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/ssh/ssh_host_ed25519_key",
+        "/etc/ssh/ssh_host_rsa_key",
+        "/etc/ssh/ssh_host_ecdsa_key",
+        "/var/lib/systemd/credential.secret",
+        "/var/lib/systemd/random-seed",
+        "/var/lib/NetworkManager/secret_key",
+        "/etc/ssl/private/ssl-cert-snakeoil.key",
+        "/root/.ssh/authorized_keys",
+        "/root/.bash_history",
+    ],
+)
+def test_no_card_begins_with_a_secret_of_another(root: str, path: str) -> None:
+    assert "Inode:" not in look(root, f"stat {path}")
+    assert "Inode:" in look(root, "stat /etc/hostname"), "debugfs can look into the image at all"
+
+
+def test_machine_id_is_made_on_the_first_boot(root: str) -> None:
+    assert look(root, "cat /etc/machine-id").strip() in ("", "uninitialized")
+
+
+def test_nobody_has_a_password(root: str) -> None:
+    lines = look(root, "cat /etc/shadow").splitlines()
+    assert "root" in [line.split(":")[0] for line in lines]
+    assert {line.split(":")[1] for line in lines} <= {"*", "!", "!*"}
+
+
+def test_nothing_of_the_lab_is_in_the_image(image: Path) -> None:
+    marks = [control.PORT.encode(), control.UNIT.encode(), b"vport0p1"]
+    longest = max(map(len, marks))
+    with image.open("rb") as file:
+        rest = b""
+        while piece := file.read(PIECE):
+            text = rest + piece
+            assert [mark for mark in marks if mark in text] == []
+            rest = text[-longest:]
