@@ -19,6 +19,8 @@ LOST = re.compile(
 )
 """What says on a console that no login prompt will come."""
 
+HALTED = re.compile(rb"reboot: (?:Power down|Power off not available: System halted instead|System halted)")
+"""What the kernel says last."""
 
 _COLOURS = re.compile(r"\x1b(?:\[[0-9;?!]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """What a terminal would obey instead of showing it (ECMA-48)."""

@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.lab import bundle, processes, qemu, screen
 from tests.lab.card import Card
-from tests.lab.console import LOGIN, LOST, Console
+from tests.lab.console import HALTED, LOGIN, LOST, Console
 from tests.lab.control import Control, ControlError, kernel_arguments
 from tests.lab.guest import EVERY, MachineFailure
 from tests.lab.hands import Hands
@@ -241,17 +241,20 @@ class Machine(Hands):
             raise self.failure(str(error)) from None
 
     def shutdown(self, limit: float = 120.0) -> None:
-        """Have the machine power off by itself; raises MachineFailure when it is not off after `limit` seconds."""
+        """Have the machine power off by itself, or halt where it cannot (QEMU's Pi).
+
+        Raises MachineFailure when it has not after `limit` seconds.
+        """
         if self.control.is_ready:
             self.succeed("systemctl --no-block poweroff")
         else:
             self.qmp("system_powerdown")
-        assert self.process is not None
-        try:
-            self.process.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise self.failure(f"the machine is not off after {limit:g} s") from None
-        self._running.close()
+        until = time.monotonic() + limit
+        while self.is_on and not any(HALTED.search(console.data) for console in self.consoles):
+            if time.monotonic() > until:
+                raise self.failure(f"the machine is not off after {limit:g} s")
+            self.consoles[-1].wait(EVERY, lambda: not self.is_on)
+        self.kill()
 
     @property
     def write_log(self) -> WriteLog:

@@ -81,9 +81,10 @@ LANES = {
             board=("-M", "raspi3b", "-usb", "-device", "usb-kbd"),
             drive="if=sd",
             serials=("ttyAMA0", "ttyS1"),
+            # addresses of the Pi's maker: with locally administered ones they would be usb0 and usb1 (Linux' usbnet.c)
             cards={
-                "lan": "usb-net,netdev=lan,mac=52:54:00:4d:4d:00",
-                "uplink": "usb-net,netdev=uplink,mac=52:54:00:4d:4d:01",
+                "lan": "usb-net,netdev=lan,mac=b8:27:eb:4d:4d:00",
+                "uplink": "usb-net,netdev=uplink,mac=b8:27:eb:4d:4d:01",
             },
             # an FTDI cable: of the Pi's own lines, ttyS1 has the console, and ttyAMA0 goes to the Bluetooth chip
             control="/dev/ttyUSB0",
