@@ -239,7 +239,11 @@ def test_own_units_run_programs_that_are_there_and_are_switched_on(unit: Path) -
         program = OVERLAY / command.lstrip("/")
         assert not command.startswith("/usr/lib/mojomail/") or os.access(program, os.X_OK)
     enabled = "".join(path.read_text() for path in STAGES.glob("*/*/*-run-chroot.sh"))
-    assert unit.name in enabled
+    if "[Install]" in text:
+        assert unit.name in enabled
+    else:
+        others = [path for path in overlay_files() if path != unit] + sorted((REPOSITORY / "firstboot").rglob("*.py"))
+        assert any(unit.name.encode() in path.read_bytes() for path in others if path.is_file()), "nothing starts it"
 
 
 @pytest.mark.parametrize("ssh", ["0", "1"])
