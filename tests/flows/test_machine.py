@@ -17,6 +17,7 @@ from tests.lab import processes
 from tests.lab.control import ControlError
 from tests.lab.guest import CommandFailed
 from tests.lab.machine import Machine, MachineFailure
+from tests.lab.qemu import CARDS
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY_KEY = "The 5 boxing wizards jump quickly: !@#$%^&*()_+-={}[]|\\;'\"<>,.?/`~ PACK MY BOX"
@@ -118,9 +119,9 @@ def test_a_picture_has_the_size_of_the_screen(up: Machine, tmp_path: Path) -> No
     assert struct.unpack_from(">II", picture, 16) == up.screen
 
 
-@pytest.mark.parametrize(("card", "device"), [("lan", "eth0"), ("uplink", "eth1")])
-def test_a_cable_is_pulled_and_plugged_in_again(up: Machine, card: str, device: str) -> None:
-    carrier = f"/sys/class/net/{device}/carrier"
+@pytest.mark.parametrize("card", CARDS)
+def test_a_cable_is_pulled_and_plugged_in_again(up: Machine, card: str) -> None:
+    carrier = f"/sys/class/net/{up.lane.interfaces[card]}/carrier"
     up.wait_until(f"grep -q 1 {carrier}", limit=60)
     up.link(False, card)
     up.wait_until(f"grep -q 0 {carrier}", limit=30)

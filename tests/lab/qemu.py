@@ -21,7 +21,7 @@ COMMAND_LINE_BYTES = 2048
 SOCKET_PATH_BYTES = 107
 """The longest path of a UNIX socket (unix(7))."""
 CARDS = ("lan", "uplink")
-"""The machine's network cards, eth0 and eth1; also the names of QEMU's netdevs."""
+"""The machine's network cards, which are QEMU's netdevs of the same names."""
 PATIENCE = "systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600"
 """For the kernel's command line: emulation on a busy host is up to ten times as slow as a Pi (systemd(1))."""
 DISK = "card"
@@ -38,6 +38,8 @@ class Lane:
     serials: tuple[str, ...]
     cards: Mapping[str, str]
     """The -device of each network card."""
+    interfaces: Mapping[str, str]
+    """What the machine calls each card."""
     control: str
     """The control channel's device in the machine; `*` stands for what the kernel puts there."""
     control_chardev: tuple[str, ...]
@@ -68,6 +70,7 @@ LANES = {
                 "lan": "virtio-net-pci,netdev=lan,romfile=,mac=52:54:00:4d:4d:00,addr=0x10",
                 "uplink": "virtio-net-pci,netdev=uplink,romfile=,mac=52:54:00:4d:4d:01,addr=0x11",
             },
+            interfaces={"lan": "eth0", "uplink": "eth1"},
             # not by its name in /dev/virtio-ports, which udev makes, and too late for a look at a boot that hangs
             control="/dev/vport*p1",
             control_chardev=(
@@ -81,11 +84,10 @@ LANES = {
             board=("-M", "raspi3b", "-usb", "-device", "usb-kbd"),
             drive="if=sd",
             serials=("ttyAMA0", "ttyS1"),
-            # addresses of the Pi's maker: with locally administered ones they would be usb0 and usb1 (Linux' usbnet.c)
-            cards={
-                "lan": "usb-net,netdev=lan,mac=b8:27:eb:4d:4d:00",
-                "uplink": "usb-net,netdev=uplink,mac=b8:27:eb:4d:4d:01",
-            },
+            # all the network that this board has in QEMU; Linux drives it as cdc_subset, which neither reads the card's
+            # address nor sees its cable
+            cards={"lan": "usb-net,netdev=lan", "uplink": "usb-net,netdev=uplink"},
+            interfaces={"lan": "usb0", "uplink": "usb1"},
             # an FTDI cable: of the Pi's own lines, ttyS1 has the console, and ttyAMA0 goes to the Bluetooth chip
             control="/dev/ttyUSB0",
             control_chardev=("-device", "usb-serial,chardev=control"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.console import LOGIN, LOST, Console, ConsoleError
+from tests.lab.console import HALTED, LOGIN, LOST, Console, ConsoleError
 
 
 @pytest.fixture
@@ -94,3 +94,9 @@ def test_a_lost_boot_is_seen_at_once(said: bytes) -> None:
 def test_a_login_prompt_is_told_from_talk_of_logins() -> None:
     assert LOGIN.search(b"Debian GNU/Linux 13 mojomail ttyAMA0\r\n\r\nmojomail login: ")
     assert not LOGIN.search(b"[  OK  ] Started systemd-logind.service - User Login Management.\r\n")
+
+
+@pytest.mark.parametrize("said", [b"Power down", b"Power off not available: System halted instead"])
+def test_a_machine_that_has_gone_off_is_told_from_one_that_restarts(said: bytes) -> None:
+    assert HALTED.search(b"[  248.699842] reboot: " + said + b"\r\n")
+    assert not HALTED.search(b"[  248.699842] reboot: Restarting system\r\n")
