@@ -58,7 +58,6 @@ class Part:
     failed: int = 0
     skipped: int = 0
     cases: tuple[Case, ...] = ()
-    properties: tuple[tuple[str, str], ...] = ()
 
     @property
     def result(self) -> str:
@@ -118,7 +117,7 @@ def gather(out: Path, deploy: Path) -> Report:
         title = f"All is well: {count} tests passed" if parts else "Nothing was run"
     return Report(
         title=title,
-        figures=[*image_figures(deploy, parts), *figures(one for one in measurements if one["unit"] != "bytes")],
+        figures=[*image_figures(deploy, out), *figures(one for one in measurements if one["unit"] != "bytes")],
         parts=parts,
         traffic=figures(one for one in measurements if one["unit"] == "bytes"),
         run=about_the_run(),
@@ -156,10 +155,9 @@ def read_part(path: Path, name: str, seconds: float, code: str) -> Part:
             if (told := case.find(kind)) is not None:
                 cases.append(Case(name, test, outcome, _first_words(told)))
                 outcomes[test] = outcome
-    properties = tuple((one.get("name", ""), one.get("value", "")) for one in root.iter("property"))
     seconds = seconds or sum(float(suite.get("time", 0)) for suite in root.iter("testsuite"))
     counts = Counter(outcomes.values())
-    return Part(name, seconds, code, counts["passed"], counts["failed"], counts["skipped"], tuple(cases), properties)
+    return Part(name, seconds, code, counts["passed"], counts["failed"], counts["skipped"], tuple(cases))
 
 
 def _first_words(told: ElementTree.Element) -> str:
@@ -206,7 +204,7 @@ def with_unit(value: float, unit: str) -> str:
     return f"{value:,.0f} bytes" if unit == "bytes" else f"{value:g} {unit}"
 
 
-def image_figures(deploy: Path, parts: Iterable[Part]) -> list[tuple[str, str]]:
+def image_figures(deploy: Path, out: Path) -> list[tuple[str, str]]:
     """What is known of each image in `deploy`, and the SHA-256 of the one that was tested."""
     found = []
     sums = _sums(deploy / "SHA256SUMS")
@@ -228,9 +226,8 @@ def image_figures(deploy: Path, parts: Iterable[Part]) -> list[tuple[str, str]]:
                     found.append((f"{name}{ending}: SHA-256", sums[f"{name}{ending}"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    tested = {value for part in parts for key, value in part.properties if key == "image_sha256"}
-    known = set(sums.values())
-    return found + [("image that was tested: SHA-256", value) for value in sorted(tested - known)]
+    tested = _sums(out / "tested.sha256")
+    return found + [(f"{name}, which was booted: SHA-256", digest) for name, digest in tested.items()]
 
 
 def _sums(path: Path) -> dict[str, str]:

@@ -20,6 +20,9 @@ from tests.lab.world import World
 LIMITS = {"virt": 500.0, "raspi3b": 900.0}
 """Seconds from power-on to the login prompt, under emulation on two busy cores: four times and more what it takes."""
 
+GROUPS = ("cards", "village", "power", "test_providers", "test_world")
+"""What may run beside what, the longest first; tests of one group share a machine or a world."""
+
 REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
@@ -32,17 +35,39 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let two workers boot two machines side by side, and none boot what another has booted."""
+    here = [item for item in items if item.path.parent == Path(__file__).parent]
+    for item in here:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    order = {name: rank for rank, name in enumerate(GROUPS)}
+    here.sort(key=lambda item: order.get(group_of(item), len(GROUPS)))
+    items[:] = here + [item for item in items if item.path.parent != Path(__file__).parent]
+
+
+def group_of(item: pytest.Item) -> str:
+    """The group whose machine a test needs; its module's name where that is no matter."""
+    names = set(getattr(item, "fixturenames", ()))
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        names |= {value for value in item.callspec.params.values() if isinstance(value, str)}
+    for name, group in (("second", "cards"), ("raspi3b", "cards"), ("mortal", "power"), ("booted", "village")):
+        if name in names:
+            return group
+    return "village" if "virt" in names else item.path.stem
+
+
 def leave_bundle(item: pytest.Item, report: pytest.TestReport) -> None:
     """Keep what every machine and the world of a failed test show, and say where."""
     if not isinstance(item, pytest.Function):
         return
     place = item.config.rootpath / "tests/out/failures" / re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
     shutil.rmtree(place, ignore_errors=True)
-    for name, value in item.funcargs.items():
+    for value in {id(value): value for value in item.funcargs.values()}.values():
         if isinstance(value, Machine):
-            value.bundle(place / name, error=report.longreprtext)
+            value.bundle(place / value.name, error=report.longreprtext)
         elif isinstance(value, World):
-            value.bundle(place / name)
+            value.bundle(place / "world")
     if place.exists():
         (place / "failure.txt").write_text(f"{item.nodeid}\nMOJOMAIL_SEED={SEED}\n\n{report.longreprtext}\n")
         report.sections.append(("bundle", f"what the machine showed: {place}"))
@@ -65,7 +90,7 @@ def booted(image: Path, world: World, out: Path, measure: Measure) -> Iterator[M
         machine.wait_for_login(LIMITS["virt"])
         machine.wait_for_control(60)
         measure("boot", machine.boot_seconds, "s", lane="virt")
-        machine.succeed("systemctl is-system-running --wait || true", limit=300)
+        machine.settle()
         for card, network in (("eth0", "10.77.0."), ("eth1", "192.0.2.")):
             machine.wait_until(f"ip -4 -brief address show dev {card} | grep -qF ' {network}'", limit=120)
         machine.snapshot("booted")
@@ -101,5 +126,5 @@ def raspi3b(image: Path, out: Path, measure: Measure) -> Iterator[Machine]:
         machine.wait_for_login(LIMITS["raspi3b"])
         machine.wait_for_control(120)
         measure("boot", machine.boot_seconds, "s", lane="raspi3b")
-        machine.succeed("systemctl is-system-running --wait || true", limit=300)
+        machine.settle()
         yield machine

@@ -18,7 +18,35 @@ class Explained:
     lanes: tuple[str, ...] = ("virt", "raspi3b")
 
 
-EXPLAINED: tuple[Explained, ...] = ()
+PI = ("raspi3b",)
+
+EXPLAINED: tuple[Explained, ...] = (
+    Explained(
+        r"kernel: raspberrypi-exp-gpio soc:firmware:gpio: Failed to get GPIO \d+ (config|state) .*",
+        "QEMU's firmware does not answer for the GPIO expander, which is on the Pi's board beside the processor",
+        PI,
+    ),
+    Explained(
+        r"kernel: pwrseq_simple wifi-pwrseq: .*|kernel: leds-gpio leds: probe .*",
+        "the Wi-Fi chip's reset and the power LED hang on that expander",
+        PI,
+    ),
+    Explained(
+        r"kernel: cpu cpu0: Cannot get clock for CPU0|kernel: raspberrypi-cpufreq raspberrypi-cpufreq: .*",
+        "QEMU's firmware has no processor clock to set",
+        PI,
+    ),
+    Explained(
+        r"kernel: cdc_(subset|ether) 1-[\d.]+:\d+\.\d+: probe .*",
+        "QEMU's USB network card offers itself to several drivers, and those that come late find it taken",
+        PI,
+    ),
+    Explained(
+        r"kernel: vc4_\w+ \w+\.\w+: .*|kernel: vc4-drm .*|kernel: bcm2835-power .*",
+        "QEMU has no VideoCore IV",
+        PI,
+    ),
+)
 
 SECRETS = (
     "/etc/machine-id",

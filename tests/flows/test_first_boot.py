@@ -49,8 +49,9 @@ def test_root_has_grown_over_the_whole_card(up: Machine) -> None:
     assert_root_has_grown(up)
 
 
-def test_two_cards_of_one_image_have_no_secret_in_common(virt: Machine, second: Machine) -> None:
-    one, other = private_files(virt), private_files(second)
+@pytest.mark.raspi3b
+def test_two_cards_of_one_image_have_no_secret_in_common(second: Machine, raspi3b: Machine) -> None:
+    one, other = private_files(second), private_files(raspi3b)
     assert set(SECRETS) <= set(one), "a card has not made what it keeps to itself"
     assert {path for path in one if one[path] == other.get(path)} <= set(ALIKE)
 

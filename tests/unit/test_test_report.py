@@ -12,7 +12,6 @@ from tests.report import Part, figures, gather, main, read_measurements, read_pa
 
 JUNIT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" time="12.5">
-<properties><property name="image_sha256" value="feed"/></properties>
 <testcase classname="tests.flows.test_first_boot" name="test_good" time="1"/>
 <testcase classname="tests.flows.test_first_boot" name="test_also_good" time="1"/>
 <testcase classname="tests.flows.test_links" name="test_bad" time="1">
@@ -46,6 +45,7 @@ def out(tmp_path: Path) -> Path:
     (out / "failures/test_bad").mkdir(parents=True)
     (out / "parts.tsv").write_text("check\t48\t0\nimage\t3\t0\ntest-flows\t500\t2\n")
     (out / "flows.xml").write_text(JUNIT)
+    (out / "tested.sha256").write_text("feed  mojomail-village.img\n")
     (out / "measurements.jsonl").write_text("".join(json.dumps(one) + "\n" for one in MEASUREMENTS) + "cut off {")
     (out / "boot-virt.png").write_bytes(b"picture")
     (out / "failures/test_bad/screen.png").write_bytes(b"picture")
