@@ -17,6 +17,8 @@ from tests.lab.daemontree import ensure_tree
 from tests.lab.machine import LANES, Machine
 from tests.lab.world import World
 
+pytest.register_assert_rewrite("tests.flows.goodnode")
+
 LIMITS = {"virt": 500.0, "raspi3b": 900.0}
 """Seconds from power-on to the login prompt, under emulation on two busy cores: four times and more what it takes."""
 
