@@ -46,7 +46,8 @@ test-build: setup-dev ## Builds of every kind
 	$(RUN) -m pytest tests/build -q --numprocesses=2 --dist=loadfile --junit-xml=$(OUT)/build.xml
 
 test-flows: setup-dev ## The image in deploy/, booted, with an internet and a village around it
-	$(RUN) -m pytest tests/flows tests/image -q --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --junit-xml=$(OUT)/flows.xml
+	MOJOMAIL_IMAGE="$${MOJOMAIL_IMAGE:-$(abspath $(DEPLOY))/mojomail-$(PROFILE).img}" \
+		$(RUN) -m pytest tests/flows tests/image -q --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --junit-xml=$(OUT)/flows.xml
 
 test: setup-dev ## Everything: check, builds of every kind, the real image, and what it does; then the report
 	@tests/everything $(RUN) "$(DEPLOY)"

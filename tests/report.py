@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import os
 import statistics
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -252,6 +253,7 @@ def about_the_run() -> list[tuple[str, str]]:
     return [
         ("date", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
         ("commit", _said("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "describe", "--always", "--dirty")),
+        ("seed", os.environ.get("MOJOMAIL_SEED", "each part its own")),
         ("CPU", f"{machine.cpu}, {machine.cores} cores"),
         ("memory", format_bytes(machine.memory)),
         ("system", f"{machine.system}, Linux {_said('uname', '-r')}"),

@@ -68,10 +68,10 @@ Listener = tuple[str, str, int, str]
 """Protocol, address, port and program."""
 
 
-def unexplained(node: Machine) -> list[str]:
-    """The journal's errors since power-on that no entry of EXPLAINED covers, each as `who: message`."""
+def unexplained(node: Machine, boot: int = 0) -> list[str]:
+    """The journal's errors of a boot (see Guest.journal) that no entry of EXPLAINED covers, as `who: message`."""
     known = [re.compile(entry.pattern) for entry in EXPLAINED if node.lane.name in entry.lanes]
-    said = [f"{entry.get('SYSLOG_IDENTIFIER', '?')}: {_text(entry['MESSAGE'])}" for entry in node.journal("err")]
+    said = [f"{entry.get('SYSLOG_IDENTIFIER', '?')}: {_text(entry['MESSAGE'])}" for entry in node.journal("err", boot)]
     return [line for line in said if not any(pattern.fullmatch(line) for pattern in known)]
 
 

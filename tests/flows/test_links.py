@@ -10,6 +10,7 @@ import time
 import pytest
 
 from tests.conftest import Measure
+from tests.lab import processes
 from tests.lab.inside import NODE_ADDRESS
 from tests.lab.links import LINKS, Link
 from tests.lab.machine import Machine
@@ -61,7 +62,7 @@ def test_each_direction_takes_half_of_the_delay(node: Machine, world: World) -> 
         assert far.recvfrom(100)[0] == b"mojo\n"
         heard = time.monotonic()
     assert heard - began >= 6.0
-    assert heard - sent <= 6.0 + 0.5
+    assert heard - sent <= 6.0 + 3.0
 
 
 def test_lossy_link_loses_packets_and_a_clean_one_none(node: Machine, world: World) -> None:
@@ -100,6 +101,7 @@ def test_bytes_are_counted_each_way_by_provider(node: Machine, world: World, mea
 
 
 def test_phone_reaches_the_node_and_no_port_of_the_base_image(node: Machine, world: World) -> None:
+    assert world.village.ping(NODE_ADDRESS)
     for port in (22, 25, 80, 143, 443, 993, 3306, 5355):
         with world.village.socket() as phone:
             phone.settimeout(1)
@@ -108,8 +110,19 @@ def test_phone_reaches_the_node_and_no_port_of_the_base_image(node: Machine, wor
 
 def test_phone_does_not_get_to_the_internet_through_the_node(node: Machine, world: World) -> None:
     """Each byte of the link is paid for: it is the mail's."""
-    before = world.uplink.counts(by_address=True).get(GMAIL.addresses["imap"])
+    address = GMAIL.addresses["smtp"]
+    send_by_the_node(world, address)
+    assert world.village.ping(NODE_ADDRESS)
+    assert talk(node, address, 587).startswith("220 ")
+    world.uplink.reset_counts()
     with world.village.socket() as phone:
-        phone.settimeout(2)
-        assert phone.connect_ex((GMAIL.addresses["imap"], 993)) != 0
-    assert world.uplink.counts(by_address=True).get(GMAIL.addresses["imap"]) == before
+        phone.settimeout(3)
+        assert phone.connect_ex((address, 587)) in (errno.EAGAIN, errno.ETIMEDOUT, errno.EHOSTUNREACH)
+    assert "gmail" not in world.uplink.counts()
+
+
+def send_by_the_node(world: World, address: str) -> None:
+    """Have the phones send packets for `address` to the node, as if it were the way to the world."""
+    place = ("--target", str(world.village.holder), "--user", "--net", "--preserve-credentials")
+    route = (processes.find_program("ip"), "route", "replace", address, "via", NODE_ADDRESS)
+    processes.run("nsenter", *place, *route)

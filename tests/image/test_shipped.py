@@ -9,9 +9,12 @@ import pytest
 
 from tests.lab import control
 from tests.lab.processes import run
+from tests.lab.qemu import LANES, boot_files
 
 SECTOR = 512
 PIECE = 1 << 22
+MARKS = [control.PORT.encode(), control.UNIT.encode(), b"/dev/vport"]
+"""What any end of the lab's control channel would have to name."""
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +60,20 @@ def test_nobody_has_a_password(root: str) -> None:
 
 
 def test_nothing_of_the_lab_is_in_the_image(image: Path) -> None:
-    marks = [control.PORT.encode(), control.UNIT.encode(), b"vport0p1"]
-    longest = max(map(len, marks))
+    longest = max(map(len, MARKS))
     with image.open("rb") as file:
         rest = b""
         while piece := file.read(PIECE):
             text = rest + piece
-            assert [mark for mark in marks if mark in text] == []
+            assert [mark for mark in MARKS if mark in text] == []
             rest = text[-longest:]
+
+
+def test_nothing_of_the_lab_is_in_the_initramfs(image: Path, tmp_path: Path) -> None:
+    packed = boot_files(image, LANES["virt"], tmp_path).initramfs.read_bytes()
+    start = packed.index(b"\x28\xb5\x2f\xfd")  # a Zstandard frame (RFC 8878, 3.1.1), behind what is not compressed
+    (tmp_path / "frame").write_bytes(packed[start:])
+    run("zstd", "-dqf", tmp_path / "frame", "-o", tmp_path / "unpacked")
+    text = packed[:start] + (tmp_path / "unpacked").read_bytes()
+    assert b"switch_root" in text
+    assert [mark for mark in MARKS if mark in text] == []
