@@ -289,3 +289,10 @@ def test_the_last_sub_stage_removes_every_secret_and_id(tmp_path: Path) -> None:
     assert [name for name in kept if not (tmp_path / name).exists()] == []
     assert (tmp_path / "etc/machine-id").read_bytes() == b""
     assert (tmp_path / "var/lib/dbus/machine-id").readlink() == Path("/etc/machine-id")
+
+
+def test_greeting_fits_an_old_television() -> None:
+    """In the console's letters of 12 x 24 pixels, of which 720 x 576 shows 54 in a line within its safe 90 %."""
+    for line in (OVERLAY / "etc/issue").read_text().splitlines():
+        shown = re.sub(r"\\4\{\w+\}", "255.255.255.255", line).replace("\\n", "mojomail")
+        assert len(shown) <= 54, line
