@@ -60,7 +60,7 @@ def find_tree(cache: Cache | None = None) -> Path:
     indexes = indexes_of(cache)
     tree = place_of(cache, indexes)
     if not indexes.present or not tree.exists():
-        raise LabError("the far side's programs are not in the cache: python3 -m tests.lab.daemontree")
+        raise LabError("the far side's programs are not in the cache: .venv/bin/python -m tests.lab.daemontree")
     return tree
 
 

@@ -46,10 +46,10 @@ class Hands(Guest):
         """The port of 127.0.0.1 where the screen can be looked at (only with `vnc`)."""
         return int(self.qmp("query-vnc")["service"])
 
-    def screenshot(self, path: Path) -> Path:
+    def screenshot(self, path: str | Path) -> Path:
         """What the screen shows, as PNG."""
         self.check_on("screenshot")
-        return screen.save(self._qmp, path)
+        return screen.save(self._qmp, Path(path))
 
     def check_on(self, what: str) -> None:
         """Raise MachineFailure when the machine is off."""

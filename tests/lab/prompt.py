@@ -2,14 +2,16 @@
 
 python -m tests.lab.prompt [IMAGE] [--lane virt] [--screen 1280x720] [--alone]
 
-At the prompt, `node` is the machine (tests/lab/machine.py), and `world` is what is around it. Ctrl-D ends all of it.
+At the prompt, `node` is the machine (tests/lab/machine.py), `world` is what is around it (world.py), and `village` is
+where the phones are (village.py). Ctrl-D ends all of it. MOJOMAIL_SEED=N decides by chance as another run did.
 """
 
 from __future__ import annotations
 
 import argparse
 import code
-import importlib
+import os
+import random
 import readline
 import rlcompleter
 import signal
@@ -21,12 +23,17 @@ from typing import Any
 
 from tests.lab import processes
 from tests.lab.control import ControlError
+from tests.lab.daemontree import ensure_tree
+from tests.lab.forward import Forward
 from tests.lab.machine import LANES, LabError, Machine, MachineFailure
+from tests.lab.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 HISTORY = Path("~/.cache/mojomail/lab-history").expanduser()
 BOOT_LIMIT = 1500.0
 """Seconds after which nobody waits for the boot any more."""
+WEBMAIL = 443
+"""The node's port for its pages."""
 
 
 def screen_size(text: str) -> tuple[int, int]:
@@ -41,25 +48,47 @@ def newest_image() -> Path:
     return max((path for path in places if path.exists()), key=lambda path: path.stat().st_mtime, default=places[0])
 
 
-def open_world(stack: ExitStack) -> Any:
+def chosen_seed() -> int:
+    """MOJOMAIL_SEED, or one by chance; raises LabError when it is no number."""
+    given = os.environ.get("MOJOMAIL_SEED") or str(random.SystemRandom().randrange(1 << 31))
+    try:
+        return int(given)
+    except ValueError:
+        raise LabError(f"MOJOMAIL_SEED is {given!r}: give a number, or nothing") from None
+
+
+def open_world(stack: ExitStack, seed: int) -> World:
     """The internet and the village around the machine."""
+    print("The world comes up; for the first one, the far providers' programs are fetched.", flush=True)
+    ensure_tree()  # here, for the world has no way to a package archive
     directory = stack.enter_context(processes.temporary_directory())
-    return stack.enter_context(importlib.import_module("tests.lab.world").World(directory))
+    world = stack.enter_context(World(directory, seed=seed))
+    world.internet.providers()  # it is there from now on, and with it DHCP and DNS on the uplink
+    return world
 
 
-def announce(node: Machine, world: Any) -> None:
-    """Say where everything is."""
+def names_of(node: Machine, world: World | None) -> dict[str, Any]:
+    """What the prompt knows by name."""
+    village = world.village if world else None
+    return {"node": node, "world": world, "village": village, "Path": Path, "Machine": Machine, "LANES": LANES}
+
+
+def announce(node: Machine, seed: int, webmail: Forward | None) -> None:
+    """Say where everything is. `webmail` leads to the node's pages; None when there is no village to do so from."""
     if node.vnc:
         width, height = node.screen
         print(f"TV           vnc://127.0.0.1:{node.vnc_port}   ({width}x{height})")
     else:
         print("TV           none: the kernel drives a part of the Pi that QEMU lacks")
     print(f"serial line  {node.console.log}   (such as: tail -f {node.console.log})")
-    address = getattr(world, "webmail", None)
-    if address is not None:
-        print(f"webmail      {address}")
+    if webmail is not None:
+        host, port = webmail.address
+        print(f"webmail      https://{host}:{port}   (the node's port {WEBMAIL}; the base image has nothing there yet)")
+    print(f"seed         {seed}   (MOJOMAIL_SEED={seed} decides by chance in the same way)")
     print(f"log in       nobody can; ask instead: node.succeed('systemctl status'), in about {_minutes(node)} minutes")
-    print("prompt       node, world; node.screenshot(Path('tv.png')), node.key('ctrl-alt-f2'), help(node); Ctrl-D ends")
+    print(
+        "prompt       node, world, village; node.screenshot('tv.png'), node.key('ctrl-alt-f2'), help(node); Ctrl-D ends"
+    )
 
 
 def _minutes(node: Machine) -> int:
@@ -102,7 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     try:
         with ExitStack() as stack:
-            world = None if given.alone else open_world(stack)
+            seed = chosen_seed()
+            world = None if given.alone else open_world(stack, seed)
             node = stack.enter_context(
                 Machine(
                     given.image or newest_image(),
@@ -111,12 +141,14 @@ def main(arguments: list[str] | None = None) -> int:
                     wires=world.wires if world else None,
                     append=given.append,
                     vnc=bool(LANES[given.lane].screen),
+                    seed=seed,
                 )
             )
             node.start()
-            announce(node, world)
+            webmail = stack.enter_context(world.village.forward(WEBMAIL)) if world else None
+            announce(node, seed, webmail)
             threading.Thread(target=report_boot, args=(node,), daemon=True).start()
-            prompt({"node": node, "world": world, "Path": Path, "Machine": Machine, "LANES": LANES})
+            prompt(names_of(node, world))
     except (LabError, MachineFailure) as error:
         print(error, file=sys.stderr)
         return 2

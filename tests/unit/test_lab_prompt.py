@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock, create_autospec
 
 import pytest
 
 from tests.lab import prompt
+from tests.lab.farside import Internet
+from tests.lab.hands import Hands
+from tests.lab.machine import Machine
+from tests.lab.village import Place
+from tests.lab.world import Wired, World
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = re.findall(r"^>>> (.+)$", (ROOT / "docs/lab.md").read_text(), re.MULTILINE)
 
 
 def test_a_missing_image_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,15 +38,94 @@ def test_a_screen_is_width_x_height(size: str) -> None:
     assert ended.value.code == 2
 
 
-def test_everything_has_its_place_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    node = SimpleNamespace(
-        vnc=True,
+def machine(log: Path, vnc: bool = True) -> Any:
+    return SimpleNamespace(
+        vnc=vnc,
         vnc_port=5903,
         screen=(720, 576),
-        console=SimpleNamespace(log=tmp_path / "serial.log"),
+        console=SimpleNamespace(log=log),
         lane=SimpleNamespace(seconds_to_boot=90),
     )
-    prompt.announce(node, SimpleNamespace(webmail="https://mail.home.arpa/"))  # type: ignore[arg-type]
+
+
+def test_everything_has_its_place_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def make_socket(name: str, *_kind: int) -> socket.socket:
+        asked.append(name)
+        raise OSError("there is no node")
+
+    log = tmp_path / "serial.log"
+    with Place("village", make_socket, None).forward(prompt.WEBMAIL) as webmail:
+        prompt.announce(machine(log), 4711, webmail)
+        said = capsys.readouterr().out
+        for place in ("vnc://127.0.0.1:5903", str(log), "MOJOMAIL_SEED=4711", "node, world, village", "Ctrl-D"):
+            assert place in said
+        host, port = re.findall(r"webmail +https://([\d.]+):(\d+) ", said)[0]
+        with socket.create_connection((host, int(port)), timeout=10) as browser:
+            assert browser.recv(1) == b""
+    assert asked == ["village"]
+
+
+def test_a_machine_alone_has_no_webmail_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt.announce(machine(tmp_path / "serial.log", vnc=False), 1, None)
     said = capsys.readouterr().out
-    for place in ("vnc://127.0.0.1:5903", str(tmp_path / "serial.log"), "https://mail.home.arpa/", "Ctrl-D"):
-        assert place in said
+    assert "webmail" not in said
+    assert "vnc://" not in said
+
+
+def test_the_internet_is_there_before_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[object] = []
+
+    class Around:
+        def __init__(self, directory: Path, *, seed: object) -> None:
+            happened.append(("world", directory.is_dir(), seed))
+            self.internet = create_autospec(Internet, instance=True)
+            self.internet.providers.side_effect = lambda: happened.append("providers")
+
+        def __enter__(self) -> Around:
+            return self
+
+        def __exit__(self, *_error: object) -> None:
+            happened.append("gone")
+
+    monkeypatch.setattr(prompt, "ensure_tree", lambda: happened.append("tree"))
+    monkeypatch.setattr(prompt, "World", Around)
+    with ExitStack() as stack:
+        prompt.open_world(stack, 5)
+    assert happened == ["tree", ("world", True, 5), "providers", "gone"]
+
+
+def test_the_seed_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MOJOMAIL_SEED", "17")
+    assert prompt.chosen_seed() == 17
+    monkeypatch.delenv("MOJOMAIL_SEED")
+    assert prompt.chosen_seed() != prompt.chosen_seed()
+    monkeypatch.setenv("MOJOMAIL_SEED", "seventeen")
+    assert prompt.main(["--alone"]) == 2
+    assert capsys.readouterr().err == "MOJOMAIL_SEED is 'seventeen': give a number, or nothing\n"
+
+
+@pytest.fixture
+def names() -> dict[str, Any]:
+    """What is at the prompt, with nothing behind it: only what there is can be called, and only as it can be."""
+    world = Mock(
+        spec_set=[*dir(World), "village", "uplink"],
+        village=create_autospec(Place, instance=True),
+        uplink=create_autospec(Wired, instance=True),
+        internet=create_autospec(Internet, instance=True),
+    )
+    return prompt.names_of(create_autospec(Machine, instance=True), world)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example_of_the_documentation_can_be_typed(example: str, names: dict[str, Any]) -> None:
+    exec(example, names)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_screenshot_takes_a_path_as_text_too(kind: type[str] | type[Path], tmp_path: Path) -> None:
+    qmp = Mock()
+    node: Any = SimpleNamespace(check_on=lambda _what: None, _qmp=qmp)
+    assert Hands.screenshot(node, kind(tmp_path / "new/tv.png")) == tmp_path / "new/tv.png"
+    qmp.command.assert_called_once_with("screendump", filename=str(tmp_path / "new/tv.png"), format="png")
