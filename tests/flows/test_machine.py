@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import struct
 import subprocess
@@ -20,6 +21,8 @@ from tests.lab.machine import Machine, MachineFailure
 from tests.lab.qemu import CARDS
 
 ROOT = Path(__file__).resolve().parents[2]
+BOOT_LIMIT = 1500.0
+"""Seconds that a boot may take: minutes when two machines share two cores. A boot that is lost is seen at once."""
 EVERY_KEY = "The 5 boxing wizards jump quickly: !@#$%^&*()_+-={}[]|\\;'\"<>,.?/`~ PACK MY BOX"
 
 
@@ -58,7 +61,7 @@ def test_a_command_that_fails_shows_all_that_helps(up: Machine) -> None:
 def test_a_command_that_hangs_is_killed_at_its_limit(up: Machine) -> None:
     with pytest.raises(MachineFailure, match="killed after 2 s"):
         up.execute("echo begun; sleep 1000", limit=2)
-    assert up.execute("pgrep -f '[s]leep 1000'").code == 1
+    up.wait_until("! pgrep -f '[s]leep 1000'", limit=30)  # it has been killed, and needs a moment to be gone
 
 
 def test_any_file_goes_in_and_comes_out(up: Machine) -> None:
@@ -178,7 +181,7 @@ def test_reset_starts_the_machine_anew_at_once(node: Machine) -> None:
     waiting.join(30)
     assert [str(error) for error in errors] == ["the machine began anew"]
     assert "login:" not in node.console.text
-    node.console.wait_for(r"OK +.*Reached target|systemd", limit=300)
+    node.console.wait_for(r"OK +.*Reached target|systemd", limit=BOOT_LIMIT)
 
 
 def test_a_killed_machine_keeps_what_it_sent_to_its_card_and_can_be_asked_why(node: Machine, tmp_path: Path) -> None:
@@ -190,7 +193,7 @@ def test_a_killed_machine_keeps_what_it_sent_to_its_card_and_can_be_asked_why(no
     node.bundle(tmp_path, error=RuntimeError("why"))
     assert {"error.txt", "qemu.txt", "versions.json", "missing.txt"} <= {path.name for path in tmp_path.iterdir()}
     node.start()
-    node.wait_for_control(limit=400)
+    node.wait_for_control(limit=BOOT_LIMIT)
     assert node.succeed("cat /root/kept") == "kept\n"
 
 
@@ -201,12 +204,16 @@ def test_nothing_is_left_of_a_machine_whose_owner_is_ended(image: Path, how: sig
         "with Machine(Path(sys.argv[1])) as node:\n"
         "    node.start()\n    print(node.process.pid, node.work, flush=True)\n    threading.Event().wait()\n"
     )
-    owner = subprocess.Popen([sys.executable, "-c", program, image], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen([sys.executable, "-c", program, image], cwd=ROOT, stdout=subprocess.PIPE)
     assert owner.stdout is not None
-    pid, work = owner.stdout.readline().split()
-    assert Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/")
-    owner.send_signal(how)
-    owner.communicate(timeout=30)
+    try:
+        assert select.select([owner.stdout], [], [], 120)[0], "the machine was not switched on in 120 s"
+        pid, work = owner.stdout.readline().decode().split()
+        assert Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/")
+        owner.send_signal(how)
+        owner.communicate(timeout=60)
+    finally:
+        processes.end(owner)
     until = time.monotonic() + 30
     while (Path(f"/proc/{pid}").exists() or Path(work).exists()) and time.monotonic() < until:
         threading.Event().wait(0.05)
@@ -219,7 +226,7 @@ def mortal(image: Path, out: Path) -> Iterator[Machine]:
     """A machine whose power can be cut, booted once."""
     with Machine(image, power_cuts=True, logs=out / "power", name="power") as machine:
         machine.start()
-        machine.wait_for_login(500)
+        machine.wait_for_login(BOOT_LIMIT)
         machine.wait_for_control(60)
         machine.settle()
         yield machine
@@ -238,17 +245,25 @@ def test_a_cut_card_has_a_file_system_that_mends_itself(mortal: Machine, tmp_pat
             start = struct.unpack_from("<I", file.read(512), 446 + 16 + 8)[0] * 512  # the second partition
         root = tmp_path / "root"  # e2fsck has no offset when it opens the file again after the journal
         processes.run("dd", f"if={card}", f"of={root}", "bs=1M", "conv=sparse", "iflag=skip_bytes", f"skip={start}")
-        processes.run("sh", "-c", 'e2fsck -fp "$1" || test $? -le 1', "sh", root)
+        check = processes.start(("e2fsck", "-fp", root), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            said, _ = check.communicate(timeout=300)
+        finally:
+            processes.end(check)
+        assert check.returncode in (0, 1), said.decode(errors="replace")
         card.unlink()
 
 
 def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(mortal: Machine) -> None:
+    # what nobody asks to be flushed stays in memory, however long this takes (the kernel's admin-guide/sysctl/vm.rst)
+    mortal.succeed("cd /proc/sys/vm; echo 0 > dirty_writeback_centisecs; echo 360000 > dirty_expire_centisecs")
+    before = mortal.write_log.flush_points[-1]
     mortal.succeed("echo lost > /root/lost; echo kept > /root/kept; sync /root/kept")
-    points = mortal.write_log.flush_points
-    assert len(points) > 2
-    assert mortal.power_cut() >= points[-1]
+    kept = mortal.write_log.flush_points[-1]
+    assert kept > before
+    assert mortal.power_cut(kept) == kept
     assert not mortal.is_on
     mortal.start()
-    mortal.wait_for_control(limit=400)
+    mortal.wait_for_control(limit=BOOT_LIMIT)
     assert mortal.succeed("cat /root/kept") == "kept\n"
     assert mortal.succeed("cat /root/lost 2>/dev/null || true") == ""

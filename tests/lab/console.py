@@ -40,6 +40,8 @@ class Console:
         self._data = bytearray()
         self._arrivals: list[tuple[int, float]] = []
         """After how many bytes of `_data`, and when (time.monotonic())."""
+        self._changes = 0
+        """How often `_data` has changed; not its length, which a new start takes back to 0."""
         self._connection: socket.socket | None = None
         self._reader: threading.Thread | None = None
 
@@ -63,6 +65,7 @@ class Console:
                     if data:
                         self._data += data
                         self._arrivals.append((len(self._data), time.monotonic()))
+                        self._changes += 1
                     elif self._connection is connection:
                         self._connection = None
                     self._news.notify_all()
@@ -74,6 +77,7 @@ class Console:
         with self._news:
             self._data.clear()
             self._arrivals.clear()
+            self._changed()
 
     def keep(self) -> tuple[bytes, list[tuple[int, float]]]:
         """What was said so far, and when, for recall()."""
@@ -84,6 +88,11 @@ class Console:
         """The machine is as it was when this was kept."""
         with self._news:
             self._data[:], self._arrivals = kept[0], list(kept[1])
+            self._changed()
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._news.notify_all()
 
     @property
     def data(self) -> bytes:
@@ -108,11 +117,14 @@ class Console:
                 return None
             return self._arrivals[bisect_left(self._arrivals, (match.end(), 0.0))][1]
 
-    def wait(self, limit: float, until: Callable[[], bool] | None = None) -> None:
-        """Wait until something new came (or `until` holds), at most `limit` seconds."""
+    def wait(self, limit: float, until: Callable[[], bool] | None = None, since: int | None = None) -> None:
+        """Wait until something new came (or `until` holds), at most `limit` seconds.
+
+        `since`: the number of changes when the caller last looked, so that what came meanwhile is new; None: now.
+        """
         with self._news:
-            before = len(self._data)
-            self._news.wait_for(lambda: len(self._data) > before or not self.is_open or bool(until and until()), limit)
+            before = self._changes if since is None else since
+            self._news.wait_for(lambda: self._changes > before or not self.is_open or bool(until and until()), limit)
 
     def wait_for(self, pattern: str | re.Pattern[str], limit: float) -> re.Match[str]:
         """Wait until the text since the last start has `pattern` (a regular expression, multiline).
@@ -121,13 +133,16 @@ class Console:
         """
         pattern = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
         until = time.monotonic() + limit
-        while not (match := pattern.search(self.text)):
+        while True:
+            with self._news:
+                text, is_open, changes = self.text, self.is_open, self._changes
+            if match := pattern.search(text):
+                return match
             left = until - time.monotonic()
-            if left <= 0 or not self.is_open:
-                why = f"not on {self.name} after {limit:.0f} s" if self.is_open else f"{self.name} is closed"
+            if left <= 0 or not is_open:
+                why = f"not on {self.name} after {limit:.0f} s" if is_open else f"{self.name} is closed"
                 raise ConsoleError(f"{pattern.pattern!r}: {why}\n{self.tail()}")
-            self.wait(left)
-        return match
+            self.wait(left, since=changes)
 
     def send(self, text: str) -> None:
         """Type `text` at the line; a return is "\\n"."""

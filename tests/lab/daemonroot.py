@@ -17,11 +17,13 @@ from imagebuilder import namespace
 from imagebuilder.errors import BuildError
 from imagebuilder.overlay import mount_overlay
 from tests.lab.daemontree import USERS, in_use
-from tests.lab.processes import run, start
+from tests.lab.processes import find_program, run, start
 
 UNMOUNT_LIMIT = 5.0
 """Seconds that processes which were killed may take to be gone."""
 DEVICES = ("null", "zero", "full", "random", "urandom")
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+"""What its programs are started with, whatever the PATH of whoever runs the tests."""
 MEMORY = "1g"
 """The most that mail and queues of all providers may take."""
 
@@ -97,7 +99,7 @@ class DaemonRoot:
 
     def on_network(self, *words: str) -> list[str]:
         """The words that start a program of the host in the daemons' network namespace."""
-        return ["nsenter", f"--net={self._network}", *words]
+        return ["nsenter", f"--net={self._network}", find_program(words[0]), *words[1:]]
 
     def command(self, *words: str) -> list[str]:
         """The words that start one of its programs from outside of it."""
@@ -105,11 +107,11 @@ class DaemonRoot:
 
     def start(self, *words: str, env: dict[str, str] | None = None, **streams: Any) -> subprocess.Popen[bytes]:
         """Start one of its programs, in a session of its own."""
-        return start(self.command(*words), env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"} | (env or {}), **streams)
+        return start(self.command(*words), env=ENVIRONMENT | (env or {}), **streams)
 
     def run(self, *words: str, limit: float = 30.0) -> str:
         """Run one of its programs to its end, at most `limit` seconds; raises LabError when it fails."""
-        return run(*self.command(*words), limit=limit)
+        return run(*self.command(*words), limit=limit, env=ENVIRONMENT)
 
 
 def _unmount(target: Path) -> None:

@@ -32,6 +32,8 @@ SERVICES = {"imap": ("imap",), "smtp": ("smtp",), "mx": ("mx",), "all": ("imap",
 """What `service` may be: the mailbox's port, the one for sending, the one other providers deliver to, or all."""
 QUIET = 0.1
 """Seconds without a new file after which queues count as empty, bounces of what was in them included."""
+QUIET_LIMIT = 60.0
+"""Seconds that mail may go on coming into queues that are being emptied; on a busy host it is over in a few."""
 CERTIFICATES = ("good", "nameless", "wrong")
 FAULTS = ("refuse", "drop", "hang")
 
@@ -106,14 +108,19 @@ class Internet:
         self._undo.close()
 
     def clear(self) -> None:
-        """Back to the state at the start: no accounts, no mail, no faults. Daemons that run go on running."""
+        """Back to the state at the start: no accounts, no mail, no faults. Daemons that run go on running.
+
+        Raises LabError when queues do not become empty in QUIET_LIMIT.
+        """
         running = [provider for provider in self._providers.values() if provider.running]
         for provider in running:  # nothing more comes in
             self._front.set(Fault("refuse"), provider.provider.name, SERVICES["all"])
-        quiet = time.monotonic()
+        begun = quiet = time.monotonic()
         while running and time.monotonic() - quiet < QUIET:
-            if sum(provider.empty_queues() for provider in running):
+            if left := [path for provider in running for path in provider.empty_queues()]:
                 quiet = time.monotonic()
+                if quiet - begun > QUIET_LIMIT:
+                    raise LabError(f"queues still fill after {QUIET_LIMIT:.0f} s: {', '.join(map(str, left[:10]))}")
             time.sleep(QUIET / 10)
         for name in sorted(self._uncommon):
             self.certificate(name)

@@ -27,10 +27,13 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "mcopy": "mtools",
     "debugfs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
 }
 """Programs that a host may lack, and the Debian package that has each."""
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+REMOVAL_LIMIT = 60.0
+"""Seconds that a directory may take to be removed: processes that were killed may write into it until they are gone."""
 
 
 class LabError(Exception):
@@ -109,13 +112,13 @@ def start(
     )
 
 
-def run(*command: str | Path, limit: float = 120.0) -> str:
+def run(*command: str | Path, limit: float = 120.0, env: Mapping[str, str] | None = None) -> str:
     """Run a program to its end, at most `limit` seconds, and give what it printed.
 
     Raises LabError with its last words when it fails, is not there or takes longer.
     """
     words = [str(word) for word in command]
-    child = start(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = start(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
     try:
         printed, said = child.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
@@ -148,14 +151,19 @@ def temporary_directory(prefix: str = "mojo-", place: Path | None = None) -> Ite
     """A directory that is gone after the block, and also after our own SIGKILL.
 
     A shell waits at a pipe that only we hold open; when it closes, because we left the block or died, the
-    shell removes the directory.
+    shell removes the directory. Raises LabError when it is still there after REMOVAL_LIMIT.
     """
     path = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
-    waits = 'read -r _; until rm -rf "$1"; do sleep 0.2; done'
-    janitor = start(("sh", "-c", waits, "sh", path), stdin=subprocess.PIPE, outlives=True)
+    removes = 'read -r _; left=$2; until rm -rf "$1"; do [ $((left -= 1)) -gt 0 ] || exit 1; sleep 0.2; done'
+    words = ("sh", "-c", removes, "sh", path, str(round(REMOVAL_LIMIT / 0.2)))
+    janitor = start(words, stdin=subprocess.PIPE, outlives=True)
     try:
         yield path
     finally:
         assert janitor.stdin is not None
         janitor.stdin.close()
-        janitor.wait()
+        with suppress(subprocess.TimeoutExpired):
+            janitor.wait(REMOVAL_LIMIT)
+        if janitor.returncode != 0:
+            end(janitor)
+            raise LabError(f"{path} could not be removed in {REMOVAL_LIMIT:.0f} s: sudo rm -r {path}")

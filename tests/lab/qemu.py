@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import processes
+from tests.lab.control import PORT
 from tests.lab.processes import LabError
 
 SECTOR = 512
@@ -75,7 +76,7 @@ LANES = {
             control="/dev/vport*p1",
             control_chardev=(
                 *("-device", "virtio-serial-pci"),
-                *("-device", "virtserialport,chardev=control,nr=1,name=org.mojomail.control"),
+                *("-device", f"virtserialport,chardev=control,nr=1,name={PORT}"),
             ),
             command_line=f"console=ttyAMA0 {PATIENCE}",
         ),

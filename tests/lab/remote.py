@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.lab.processes import LabError
 
-ANSWER_LIMIT = 1800.0
+ANSWER_LIMIT = 600.0
 """Seconds after which a call without an answer fails. Only a defect takes so long: each wait has a limit of its own."""
 
 SCM_SPACE = socket.CMSG_SPACE(16 * 4)

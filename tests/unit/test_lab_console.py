@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -38,6 +40,39 @@ def test_what_does_not_come_is_waited_for_no_longer_than_the_limit(line: Line) -
     far.sendall(b"something else\n")
     with pytest.raises(ConsoleError, match=r"(?s)'login': not on ttyAMA0 after 0 s.*ttyAMA0 \| something else"):
         console.wait_for("login", 0.2)
+
+
+class Interrupted:
+    """A pattern for which something comes to the line between the first look at the text and the wait after it."""
+
+    pattern = "login"
+
+    def __init__(self, between: Callable[[], None]) -> None:
+        self._between: Callable[[], None] | None = between
+
+    def search(self, text: str) -> re.Match[str] | None:
+        found = re.search(self.pattern, text)
+        if self._between is not None:
+            self._between()
+            self._between = None
+        return found
+
+
+@pytest.mark.parametrize("earlier", [b"", b"a longer line, of an earlier start\n"], ids=["first", "anew"])
+def test_what_comes_between_look_and_wait_is_not_lost(line: Line, earlier: bytes) -> None:
+    console, far = line
+    far.sendall(earlier + b"begun")
+    console.wait_for("begun", 5)
+
+    def say() -> None:
+        if earlier:
+            console.begin()
+        far.sendall(b"login")
+        console.wait_for("login", 5)
+
+    began = time.monotonic()
+    assert console.wait_for(cast("re.Pattern[str]", Interrupted(say)), 20)
+    assert time.monotonic() - began < 10, "it was found at the end of the limit alone"
 
 
 def test_a_closed_line_is_waited_for_no_longer(line: Line) -> None:
