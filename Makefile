@@ -47,7 +47,7 @@ test-build: setup-dev ## Builds of every kind
 
 test-flows: setup-dev ## The image in deploy/, booted, with an internet and a village around it
 	MOJOMAIL_IMAGE="$${MOJOMAIL_IMAGE:-$(abspath $(DEPLOY))/mojomail-$(PROFILE).img}" \
-		$(RUN) -m pytest tests/flows tests/image -q --numprocesses=2 --dist=loadgroup --no-loadscope-reorder --junit-xml=$(OUT)/flows.xml
+		$(RUN) -m pytest tests/flows tests/image -q --numprocesses=2 --dist=loadscope --no-loadscope-reorder --junit-xml=$(OUT)/flows.xml
 
 test: setup-dev ## Everything: check, builds of every kind, the real image, and what it does; then the report
 	@tests/everything $(RUN) "$(DEPLOY)"

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,14 @@ pytest.register_assert_rewrite("tests.flows.goodnode")
 LIMITS = {"virt": 1500.0, "raspi3b": 2000.0}
 """Seconds from power-on to the login prompt, with other machines on the same cores; a lost boot is seen at once."""
 
-GROUPS = ("cards", "village", "power", "test_providers", "test_world")
-"""What may run beside what, the longest first; tests of one group share a machine or a world."""
+GROUPS = {
+    "test_first_boot": "cards",
+    "test_power_cut": "power",
+    "test_new_node": "village",
+    "test_links": "village",
+    "test_machine": "village",
+}
+"""Test modules that share a machine, and so a worker; others stand for themselves. The longest comes first."""
 
 FAILURES = ROOT / "tests/out/failures"
 
@@ -39,24 +46,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let two workers boot two machines side by side, and none boot what another has booted."""
-    here = [item for item in items if item.path.parent == Path(__file__).parent]
-    for item in here:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    order = {name: rank for rank, name in enumerate(GROUPS)}
-    here.sort(key=lambda item: order.get(group_of(item), len(GROUPS)))
-    items[:] = here + [item for item in items if item.path.parent != Path(__file__).parent]
+    """Begin with what takes longest, so that two workers have done at about the same time."""
+    order = list(GROUPS)
+    items.sort(key=lambda item: order.index(item.path.stem) if item.path.stem in order else len(order))
 
 
-def group_of(item: pytest.Item) -> str:
-    """The group whose machine a test needs; its module's name where that is no matter."""
-    names = set(getattr(item, "fixturenames", ()))
-    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-        names |= {value for value in item.callspec.params.values() if isinstance(value, str)}
-    for name, group in (("second", "cards"), ("raspi3b", "cards"), ("mortal", "power"), ("booted", "village")):
-        if name in names:
-            return group
-    return "village" if "virt" in names else item.path.stem
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let two workers boot two machines side by side, and none boot what the other has booted."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByMachine(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = Path(nodeid.partition("::")[0]).stem
+            return GROUPS.get(module, module)
+
+    return ByMachine(config, log)
 
 
 def leave_bundle(item: pytest.Item, report: pytest.TestReport) -> None:
