@@ -78,10 +78,10 @@ LISTENING: set[Listener] = set()
 """All that the base image listens on: nothing. (For DHCP, NetworkManager reads raw packets.)"""
 
 
-def unexplained(node: Machine, boot: int = 0) -> list[str]:
-    """The journal's errors of a boot (see Guest.journal) that no entry of EXPLAINED covers, as `who: message`."""
+def unexplained(node: Machine) -> list[str]:
+    """The journal's errors since power-on that no entry of EXPLAINED covers, each as `who: message`."""
     known = [re.compile(entry.pattern) for entry in EXPLAINED if node.lane.name in entry.lanes]
-    said = [f"{entry.get('SYSLOG_IDENTIFIER', '?')}: {_text(entry['MESSAGE'])}" for entry in node.journal("err", boot)]
+    said = [f"{entry.get('SYSLOG_IDENTIFIER', '?')}: {_text(entry['MESSAGE'])}" for entry in node.journal("err")]
     return [line for line in said if not any(pattern.fullmatch(line) for pattern in known)]
 
 
