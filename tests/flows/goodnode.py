@@ -44,6 +44,11 @@ EXPLAINED: tuple[Explained, ...] = (
         PI,
     ),
     Explained(
+        r"kernel: sdhost-bcm2835 \w+\.mmc: timeout waiting for hardware interrupt\.",
+        "QEMU's card controller answers late when its host is busy; the driver then asks again",
+        PI,
+    ),
+    Explained(
         r"systemd: Failed to start ModemManager\.service - Modem Manager\.",
         "on QEMU's Pi it may abort in its first second, without a word and never on virt; started again, it runs",
         PI,

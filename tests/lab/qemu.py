@@ -23,7 +23,10 @@ SOCKET_PATH_BYTES = 107
 """The longest path of a UNIX socket (unix(7))."""
 CARDS = ("lan", "uplink")
 """The machine's network cards, which are QEMU's netdevs of the same names."""
-PATIENCE = "systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600"
+PATIENCE = (
+    "systemd.default_timeout_start_sec=600 systemd.default_device_timeout_sec=600"
+    " rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
+)
 """For the kernel's command line: emulation on a busy host is up to ten times as slow as a Pi (systemd(1))."""
 DISK = "card"
 """The block node that the machine sees as its disk."""
