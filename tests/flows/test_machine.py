@@ -154,7 +154,7 @@ def test_a_restored_machine_knows_nothing_of_what_came_after(node: Machine) -> N
     node.succeed("touch /root/after; sync")
     node.link(False, "uplink")
     node.type("after")
-    node.restore("settled")
+    node.restore("booted")
     assert node.succeed("cat /proc/sys/kernel/random/boot_id") == boot
     assert node.succeed("ls /root") == ""
     assert "after" not in node.tty_text(1)
