@@ -64,15 +64,20 @@ SECRETS = (
     "/etc/machine-id",
     "/etc/ssh/ssh_host_ed25519_key",
     "/var/lib/systemd/credential.secret",
-    "/var/lib/NetworkManager/secret_key",
+    "/var/lib/systemd/random-seed",
 )
-"""What each card makes for itself on its first boot."""
+"""What each card makes for itself on its first boot. (NetworkManager's secret_key comes with the first link.)"""
 
 ALIKE = {
     "/etc/shadow": "no account has a password",
     "/etc/shadow-": "no account has a password",
     "/etc/gshadow": "no group has a password",
     "/etc/gshadow-": "no group has a password",
+    "/etc/ppp/chap-secrets": "the package's example, nothing but comments",
+    "/etc/ppp/pap-secrets": "the package's example, and a line that lets nobody in",
+    "/etc/ppp/peers/provider": "the package's example",
+    "/etc/chatscripts/provider": "the package's example",
+    "/var/cache/ldconfig/aux-cache": "inode numbers of libraries",
 }
 """Files that not everybody may read, and that are the same on every card all the same: why."""
 
