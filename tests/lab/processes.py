@@ -95,6 +95,7 @@ def start(
 
     def end_with_us() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # we may run in the background, where a shell has it ignored
         if os.getppid() != us:  # we died before the line above
             os._exit(1)
 
