@@ -34,7 +34,7 @@ $(VENV)/.done-dev: requirements-dev.txt requirements.txt | $(VENV)/.done
 setup-dev: setup $(VENV)/.done-dev ## Install what tests need besides
 	@setup/host test
 
-check: setup-dev ## Linters, types and unit tests: in under a minute, before each commit
+check: setup-dev ## Linters, types and unit tests, before each commit
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
