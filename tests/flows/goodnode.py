@@ -74,7 +74,7 @@ ALIKE = {
     "/etc/gshadow": "no group has a password",
     "/etc/gshadow-": "no group has a password",
     "/etc/ppp/chap-secrets": "the package's example, nothing but comments",
-    "/etc/ppp/pap-secrets": "the package's example, and a line that lets nobody in",
+    "/etc/ppp/pap-secrets": "the package's example: names, and no secret",
     "/etc/ppp/peers/provider": "the package's example",
     "/etc/chatscripts/provider": "the package's example",
     "/var/cache/ldconfig/aux-cache": "inode numbers of libraries",
