@@ -43,10 +43,12 @@ from .vault import Vault
 from .vaultkeys import VaultLocked
 
 LOG = logging.getLogger(__name__)
-JOURNAL = ("/usr/bin/journalctl", "--follow", "--lines=0", "--output=json", "--unit=postfix.service")
+JOURNAL = ("/usr/bin/journalctl", "--follow", "--output=json", "--unit=postfix.service")
 UNIT = "mojomaild.service"
 QUEUE_SECONDS = 20
-"""How often the queue and the accounts are looked at: what people hand in, or change, is not announced."""
+"""How often the queue and the accounts are looked at, beside when Postfix's log tells of a mail handed in."""
+GATHER_MS = 300
+"""Mails that are handed in together are looked at together."""
 
 
 class UnitRunner:
@@ -100,15 +102,19 @@ class UnitRunner:
 
 
 class PostfixLog:
-    """Follows Postfix's log in the journal."""
+    """Follows Postfix's log in the journal: what came behind `cursor`, or what comes from now on.
 
-    def __init__(self, told: Callable[[str, str], None]) -> None:
-        self._told = told
-        self._rest = b""
+    `told` gets the program, its message, and the cursor to go on behind.
+    """
+
+    def __init__(self, told: Callable[[str, str, str], None], cursor: str) -> None:
+        self._told, self._cursor = told, cursor
         self._start()
 
     def _start(self) -> bool:
-        self._child = subprocess.Popen(JOURNAL, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        since = f"--after-cursor={self._cursor}" if self._cursor else "--lines=0"
+        self._rest, self._heard = b"", False
+        self._child = subprocess.Popen((*JOURNAL, since), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         assert self._child.stdout is not None
         self._descriptor = self._child.stdout.fileno()
         GLib.io_add_watch(
@@ -120,13 +126,16 @@ class PostfixLog:
         data = os.read(self._descriptor, 65536)
         if not data:
             self._child.wait()
+            if not self._heard:
+                self._cursor = ""  # a place in a journal that is not there any more
             GLib.timeout_add_seconds(5, self._start)
             return bool(GLib.SOURCE_REMOVE)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             try:
                 entry = json.loads(line)
-                self._told(str(entry["SYSLOG_IDENTIFIER"]), str(entry["MESSAGE"]))
+                self._cursor, self._heard = str(entry["__CURSOR"]), True
+                self._told(str(entry["SYSLOG_IDENTIFIER"]), str(entry["MESSAGE"]), self._cursor)
             except (ValueError, KeyError):
                 continue
         return bool(GLib.SOURCE_CONTINUE)
@@ -140,7 +149,7 @@ class Daemon:
         self._loop = GLib.MainLoop()
         self._database = Database.open(places)
         self._grants = Grants()
-        self._timer = 0
+        self._timer = self._gathering = 0
         self._vault: Vault | None = None
         self._locked_told = False
         self._undo = ExitStack()
@@ -162,7 +171,7 @@ class Daemon:
             control.start()
             undo.callback(control.stop)
             manager = NetworkManager(self._watch.changed)
-            PostfixLog(self._logged)
+            PostfixLog(self._logged, self._office.log_cursor)
             GLib.timeout_add_seconds(QUEUE_SECONDS, self._look_at_queue)
             GLib.unix_signal_add(GLib.PRIORITY_HIGH, 15, self._loop.quit)
             watchdog = int(os.environ.get("WATCHDOG_USEC", "0")) // 2_000_000
@@ -209,10 +218,18 @@ class Daemon:
         self._step()
         return bool(GLib.SOURCE_CONTINUE)
 
-    def _logged(self, program: str, message: str) -> None:
+    def _logged(self, program: str, message: str, cursor: str) -> None:
         if (attempt := parse_delivery(program, message)) is not None:
-            self._office.attempted(attempt)
+            self._office.attempted(attempt, cursor)
             self._step()
+        elif program == "postfix/qmgr" and message.endswith("(queue active)") and not self._gathering:
+            self._gathering = GLib.timeout_add(GATHER_MS, self._gathered)
+
+    def _gathered(self) -> bool:
+        self._gathering = 0
+        self._office.refresh_outbox()
+        self._step()
+        return bool(GLib.SOURCE_REMOVE)
 
     def _link_changed(self, state: LinkState) -> None:
         LOG.info("link: %s %s", state.link.kind, "reached" if state.reached else "not reached yet")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.policy import compat32
 from enum import StrEnum
 
 from .errors import InputError, SystemFault
@@ -117,6 +119,13 @@ class MailQueue:
         """All mails that wait."""
         return parse_queue(run("postqueue", "-j").decode("utf-8", "replace"))
 
+    def message_id(self, number: str) -> str:
+        """A waiting mail's Message-ID, as it is written; '' when it has none or has left."""
+        try:
+            return message_id_in(run("postcat", "-h", "-q", checked(number)))
+        except SystemFault:
+            return ""
+
     def send(self, number: str) -> None:
         """Let this mail be tried now; Postfix answers before it has been."""
         run("postqueue", "-i", checked(number))
@@ -140,6 +149,12 @@ class MailQueue:
         except SystemFault:
             return False
         return True
+
+
+def message_id_in(header: bytes) -> str:
+    """The Message-ID of a header (RFC 5322, 3.6.4), '' for none."""
+    found = message_from_bytes(header, policy=compat32).get("Message-ID", "")
+    return " ".join(str(found).split())
 
 
 def checked(number: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from .accounts import Account, account_numbered, accounts
@@ -46,6 +46,9 @@ class Queue(Protocol):
 
     def list(self) -> list[QueuedMail]:
         """What waits."""
+
+    def message_id(self, number: str) -> str:
+        """A mail's Message-ID."""
 
     def send(self, number: str) -> None:
         """Try one mail."""
@@ -102,6 +105,7 @@ class Office:
         self._owners: dict[str, Sender] = {}
         self._sending_since = 0.0
         self.outbox = Outbox(local=lambda address: address in self._owners)
+        self.outbox.restore(self._written_down())
         watch.listen(self._link_changed)
         self.reload(first=True)
 
@@ -148,11 +152,18 @@ class Office:
         if self.outbox.current and ((stuck and self._clock() - self._sending_since > 60) or self._overdue()):
             self.outbox.abandon()
         for mail in changed:
+            mail.message_id = mail.message_id or self._queue.message_id(mail.id)
             self._write_down(mail)
         self.outbox.forget(self._wall() - KEPT)
 
-    def attempted(self, attempt: Attempt) -> None:
-        """Postfix has logged an attempt to reach a provider."""
+    @property
+    def log_cursor(self) -> str:
+        """How far Postfix's log has been taken in: a cursor of journalctl(1), '' for not at all."""
+        row = self._database.row("SELECT cursor FROM log_read")
+        return row["cursor"] if row else ""
+
+    def attempted(self, attempt: Attempt, cursor: str = "") -> None:
+        """Postfix has logged an attempt to reach a provider, in the journal's line at `cursor`."""
         if attempt.id not in self.outbox.mails:
             self.refresh_outbox()
         mail, wrong = self.outbox.attempted(attempt, self._wall())
@@ -160,7 +171,7 @@ class Office:
             return
         if attempt.relay != "none":
             self._watch.contact()
-        self._write_down(mail)
+        self._write_down(mail, cursor)
         if wrong and (one := account_numbered(self._database, mail.owner.account)) is not None:
             self._tell(one, attempt.text)
         self.step()
@@ -296,15 +307,35 @@ class Office:
         rows = self._database.rows("SELECT account, trouble FROM contact WHERE trouble = ?", Result.PASSWORD.value)
         return {row["account"]: Standing(Result.PASSWORD, 1) for row in rows}
 
-    def _write_down(self, mail: Tracked) -> None:
+    def _write_down(self, mail: Tracked, cursor: str = "") -> None:
         with self._database.note():
             self._database.execute(
-                "INSERT INTO outbox (queue_id, uid, account, sender, recipients, size, state, reason, submitted_at,"
-                " changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue_id) DO UPDATE SET"
-                " state = excluded.state, reason = excluded.reason, recipients = excluded.recipients,"
+                "INSERT INTO outbox (queue_id, uid, account, message_id, sender, recipients, size, state, reason,"
+                " submitted_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (queue_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, recipients = excluded.recipients,"
                 " changed_at = excluded.changed_at",
-                *(mail.id, mail.owner.uid, mail.owner.account, mail.sender, json.dumps(list(mail.recipients))),
-                *(mail.size, mail.state.value, mail.said or None, int(mail.arrived), int(self._wall())),
+                *(mail.id, mail.owner.uid, mail.owner.account, mail.message_id, mail.sender),
+                *(json.dumps(mail.recipients), mail.size, mail.state.value, mail.said or None),
+                *(int(mail.arrived), int(self._wall())),
+            )
+            if cursor:
+                self._database.execute("INSERT OR REPLACE INTO log_read (id, cursor) VALUES (1, ?)", cursor)
+
+    def _written_down(self) -> Iterator[Tracked]:
+        """The mails of the last days, as they were when they were last written down."""
+        for row in self._database.rows("SELECT * FROM outbox WHERE changed_at >= ?", int(self._wall() - KEPT)):
+            yield Tracked(
+                id=row["queue_id"],
+                sender=row["sender"],
+                owner=Sender(row["account"], row["uid"]),
+                size=row["size"],
+                arrived=row["submitted_at"],
+                recipients={
+                    address: (State(state), said) for address, (state, said) in json.loads(row["recipients"]).items()
+                },
+                message_id=row["message_id"],
+                cancelled=row["state"] == State.CANCELLED,
+                changed=row["changed_at"],
             )
 
 
@@ -313,6 +344,7 @@ def shown_mail(mail: Tracked, outbox: Outbox, link: bool, now: float) -> dict[st
     why = outbox.why(mail, link, now) if mail.state in (State.WAITING, State.HELD, State.SENDING) else None
     return {
         "id": mail.id,
+        "message_id": mail.message_id,
         "sender": mail.sender,
         "size": mail.size,
         "submitted_at": int(mail.arrived),

@@ -7,7 +7,7 @@ ours: Postfix tries nothing by itself (`defer_transports`), and is given one mai
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -71,6 +71,7 @@ class Tracked:
     arrived: float
     recipients: dict[str, tuple[State, str]]
     """Each recipient far away, with what is known and the provider's own words."""
+    message_id: str = ""
     copy: bool = False
     """Whether every recipient left lives here: a provider's copy of what is in the mailbox already."""
     attempts: int = 0
@@ -112,6 +113,16 @@ class Outbox:
     """Accounts whose password a provider refused, by when that secret was set."""
     current: str = ""
     _served: dict[int, float] = field(default_factory=dict)
+
+    def restore(self, mails: Iterable[Tracked]) -> None:
+        """Take in what was known before a restart; what was being sent then waits, as far as anybody knows."""
+        for mail in mails:
+            mail.recipients = {
+                address: (State.WAITING if state is State.SENDING else state, text)
+                for address, (state, text) in mail.recipients.items()
+            }
+            mail.gone = True
+            self.mails[mail.id] = mail
 
     def refresh(self, queue: list[QueuedMail], owner_of: Callable[[str], Sender | None], now: float) -> list[Tracked]:
         """Take in what waits now; returns the mails whose state changed."""

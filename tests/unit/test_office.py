@@ -55,6 +55,9 @@ class World:
     def list(self) -> list[QueuedMail]:
         return list(self.waiting)
 
+    def message_id(self, number: str) -> str:
+        return f"<{number}@far.example>"
+
     def send(self, number: str) -> None:
         self.done.append(("send", number))
 
@@ -151,6 +154,23 @@ def test_what_is_sent_is_written_down_with_the_providers_words(world: World) -> 
     row = world.database.row("SELECT state, reason FROM outbox")
     assert row is not None and tuple(row) == ("sent", "250 2.0.0 OK")
     assert world.office.status()["link"]["reached"]
+
+
+def test_what_became_of_a_mail_is_known_after_a_restart_and_the_log_is_read_on(world: World) -> None:
+    world.waiting = [mail("AAAAAA"), mail("BBBBBB")]
+    world.watch.changed([CABLE])
+    world.office.attempted(Attempt("AAAAAA", "x@far.example", Fate.SENT, "smtp.gmail.com", "250 OK"), "cursor-7")
+    world.waiting = [mail("CCCCCC")]
+    again = World(world.database)
+    again.waiting = [mail("CCCCCC")]
+    again.office.refresh_outbox()
+    shown = {one["id"]: (one["state"], one["why"], one["message_id"]) for one in again.office.listing(20001)}
+    assert shown == {
+        "AAAAAA": ("sent", None, "<AAAAAA@far.example>"),
+        "BBBBBB": ("waiting", "unknown", "<BBBBBB@far.example>"),
+        "CCCCCC": ("waiting", "link", "<CCCCCC@far.example>"),
+    }
+    assert again.office.log_cursor == "cursor-7"
 
 
 def test_only_own_waiting_mail_can_be_cancelled(world: World) -> None:

@@ -6,7 +6,16 @@ import json
 
 import pytest
 from mojomail.errors import InputError
-from mojomail.mailqueue import Attempt, Fate, QueuedMail, Waiting, checked, parse_delivery, parse_queue
+from mojomail.mailqueue import (
+    Attempt,
+    Fate,
+    QueuedMail,
+    Waiting,
+    checked,
+    message_id_in,
+    parse_delivery,
+    parse_queue,
+)
 from mojomail.outbox import Outbox, Sender, State, Why
 
 ASHA, RAVI = Sender(1, 20001), Sender(2, 20002)
@@ -202,3 +211,8 @@ def test_the_queue_is_read_as_postqueue_prints_it() -> None:
 def test_only_a_queue_id_reaches_postsuper(number: str) -> None:
     with pytest.raises(InputError):
         checked(number)
+
+
+def test_a_message_id_is_found_also_when_it_is_folded_or_missing() -> None:
+    assert message_id_in(b"Subject: x\nMessage-ID:\n <one@far.example>\n\n") == "<one@far.example>"
+    assert message_id_in(b"Subject: x\n\n") == ""

@@ -13,10 +13,10 @@ from .. import __version__
 from ..catalogue import speaking
 from ..errors import MojoError, ProblemsError
 from ..places import Places
-from . import accounts, completion, database, people, vault
+from . import accounts, completion, database, office, people, vault
 from .context import Context, Result
 
-GROUPS = (people, accounts, vault, database, completion)
+GROUPS = (people, accounts, office, vault, database, completion)
 """Each adds its commands to the grammar; a module of commands is listed here and nowhere else."""
 
 DESCRIPTION = """\

@@ -32,25 +32,52 @@ LINK = {
 def add_to(commands: Commands) -> None:
     """Add the commands to the grammar."""
     status = command(
-        commands, "status", _status, "what is going on", "Shows the link, what waits, and when there was contact last."
+        commands,
+        "status",
+        _status,
+        "what is going on",
+        "Shows the link, what waits, and when there was contact last.\n\n  mojomail status --person asha",
     )
     status.add_argument("--person", metavar="LOGIN", help="with the accounts of one person")
-    command(commands, "link", _link, "the link", "Shows whether there is a way out, of what kind, and since when.")
+    command(
+        commands,
+        "link",
+        _link,
+        "the link",
+        "Shows whether there is a way out, of what kind, and since when.\n\n  mojomail link",
+    )
     sync = command(
-        commands, "sync", _sync, "fetch a person's mail now", "Gives a person the next turn, if there is a link."
+        commands,
+        "sync",
+        _sync,
+        "fetch a person's mail now",
+        "Gives a person the next turn, if there is a link.\n\n  mojomail sync asha",
     )
     sync.add_argument("person", metavar="LOGIN")
     words = group(commands, "outbox", "mail on its way", "Shows what waits to be sent, why, and what became of it.")
-    listing = command(words, "list", _list, "all mails", "Lists mails that wait, and those of the last days.")
+    listing = command(
+        words,
+        "list",
+        _list,
+        "all mails",
+        "Lists mails that wait, and those of the last days.\n\n  mojomail outbox list --person asha",
+    )
     listing.add_argument("--person", metavar="LOGIN", help="of one person")
-    show = command(words, "show", _show, "one mail", "Shows each recipient of a mail and what was said.")
+    show = command(
+        words,
+        "show",
+        _show,
+        "one mail",
+        "Shows each recipient of a mail and what was said.\n\n  mojomail outbox show 4dF9Zk1q2Jz3x",
+    )
     show.add_argument("id", metavar="ID")
     for verb, help_text, description in (
         ("cancel", "remove a waiting mail", "Removes a mail that is not on its way yet, for good."),
         ("hold", "stop a waiting mail", "Stops a mail until it is released."),
         ("release", "let a held mail go on", "Lets a held mail have its turn again."),
     ):
-        one = command(words, verb, _change, help_text, description)
+        example = f"{description}\n\n  mojomail outbox {verb} 4dF9Zk1q2Jz3x"
+        one = command(words, verb, _change, help_text, example)
         one.add_argument("id", metavar="ID")
         one.set_defaults(verb=verb)
 

@@ -20,9 +20,9 @@ CREATE TABLE outbox (
     queue_id TEXT NOT NULL UNIQUE,
     uid INTEGER NOT NULL,
     account INTEGER,
-    message_id TEXT NOT NULL DEFAULT '',
+    message_id TEXT NOT NULL,
     sender TEXT NOT NULL,
-    recipients TEXT NOT NULL,           -- JSON list
+    recipients TEXT NOT NULL,           -- JSON: {address: [state, what was said]}
     size INTEGER NOT NULL,              -- bytes
     state TEXT NOT NULL CHECK (state IN ('waiting', 'held', 'sending', 'sent', 'refused', 'cancelled')),
     reason TEXT,                        -- what the provider said
@@ -30,3 +30,9 @@ CREATE TABLE outbox (
     changed_at INTEGER NOT NULL
 );
 CREATE INDEX outbox_owner ON outbox (uid, changed_at);
+
+-- How far Postfix's log in the journal has been read.
+CREATE TABLE log_read (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    cursor TEXT NOT NULL
+);

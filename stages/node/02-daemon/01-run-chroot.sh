@@ -1,3 +1,3 @@
 #!/bin/bash -e
 
-systemctl enable mojomaild.service
+systemctl enable mojomaild.service mojomail-prepare.service
