@@ -312,7 +312,8 @@ class Office:
             self._database.execute(
                 "INSERT INTO outbox (queue_id, uid, account, message_id, sender, recipients, size, state, reason,"
                 " submitted_at, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (queue_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, recipients = excluded.recipients,"
+                " ON CONFLICT (queue_id) DO UPDATE SET"
+                " state = excluded.state, reason = excluded.reason, recipients = excluded.recipients,"
                 " changed_at = excluded.changed_at",
                 *(mail.id, mail.owner.uid, mail.owner.account, mail.message_id, mail.sender),
                 *(json.dumps(mail.recipients), mail.size, mail.state.value, mail.said or None),
