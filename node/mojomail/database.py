@@ -79,6 +79,8 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, places: Places) -> None:
         self._connection = connection
         self.places = places
+        self.changed = False
+        """Whether a change was made through this connection."""
 
     @classmethod
     def open(cls, places: Places) -> Database:
@@ -145,6 +147,7 @@ class Database:
             yield self
             for statement in REFRESH:
                 self._connection.execute(statement)
+        self.changed = True
         # What is only in a -wal file is easily left behind when somebody copies the others.
         for file in FILES:
             self._connection.execute(f"PRAGMA {file.attached_as}.wal_checkpoint(PASSIVE)")

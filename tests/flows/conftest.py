@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, SEED, Measure
+from tests.flows.mailoffice import FRIEND, SERVICES, VILLAGE, MailOffice
 from tests.lab.daemontree import ensure_tree
 from tests.lab.machine import LANES, Machine
 from tests.lab.world import World
@@ -30,6 +31,7 @@ GROUPS = {
     "test_new_node": "village",
     "test_links": "village",
     "test_machine": "village",
+    "test_mail": "office",
 }
 """Test modules that share a machine, and so a worker; others stand for themselves. The longest comes first."""
 
@@ -121,6 +123,51 @@ def node(booted: Machine, world: World) -> Machine:
     booted.restore("booted")
     world.internet.clear()
     return booted
+
+
+@pytest.fixture(scope="session")
+def villagers(booted: Machine, world: World, tmp_path_factory: pytest.TempPathFactory) -> MailOffice:
+    """The booted node set up, with everybody's accounts fetched once; its snapshot is "office"."""
+    for link in (world.uplink, world.lan):
+        link.use("lan")
+    booted.restore("booted")
+    with bundle_if_it_fails(booted):
+        for unit in (f"{name}.service" for name in SERVICES):
+            booted.wait_for_unit(unit)
+        booted.send_file(world.internet.authority_pem().encode(), "/usr/local/share/ca-certificates/lab.crt")
+        booted.succeed("update-ca-certificates", limit=300)
+        booted.succeed("nmcli connection add type ethernet ifname eth1 con-name way-out connection.zone uplink")
+        booted.succeed("nmcli --wait 60 connection up way-out", limit=90)
+        ca = tmp_path_factory.mktemp("office") / "node-ca.crt"
+        ca.write_bytes(booted.read_file("/etc/ssl/mojomail/ca.crt"))
+        office = MailOffice(booted, world, ca)
+        world.internet.add_account(FRIEND, "afriendspassword")
+        for villager in VILLAGE:
+            office.take_in(villager)
+        office.wait_for_link(True)
+        for villager in VILLAGE:
+            office.wait_until(
+                lambda villager=villager: all(
+                    one["synced_at"] for one in office.ask("status", "--person", villager.login)["accounts"]
+                ),
+                f"the accounts of {villager.login} having been fetched",
+                limit=600,
+            )
+        booted.snapshot("office")
+    return office
+
+
+@pytest.fixture
+def office(villagers: MailOffice, world: World) -> MailOffice:
+    """The node with its people as they were when they had been taken in, and empty mailboxes at the providers."""
+    for link in (world.uplink, world.lan):
+        link.use("lan")
+    villagers.node.restore("office")
+    world.internet.clear()
+    world.internet.add_account(FRIEND, "afriendspassword")
+    for villager in VILLAGE:
+        villagers.open_far_accounts(villager)
+    return villagers
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,12 @@ def lives(pid: int) -> bool:
 
 
 def other_lab(code: str) -> tuple[subprocess.Popen[str], str]:
-    """A process that runs `code` with `processes` at hand, and the first line it printed."""
-    program = "import sys, threading, time\nfrom pathlib import Path\nfrom tests.lab import processes\n"
+    """A process that runs `code` with `processes` at hand, and the first line it printed.
+
+    It hears an interrupt also when a shell runs the tests in the background, where programs are born deaf to it.
+    """
+    program = "import signal, sys, threading, time\nfrom pathlib import Path\nfrom tests.lab import processes\n"
+    program += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     child = subprocess.Popen(
         [sys.executable, "-c", program + textwrap.dedent(code)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )

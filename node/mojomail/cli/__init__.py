@@ -59,6 +59,7 @@ def guarded(context: Context, options: argparse.Namespace) -> int:
     """Run the command; turn its errors into messages for the person who can mend them, and an exit code."""
     try:
         result: Result = options.run(context, options)
+        context.announce()
         if context.json:
             print(json.dumps(result.data, ensure_ascii=False, indent=2))
         elif result.text:

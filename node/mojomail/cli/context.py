@@ -8,12 +8,14 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..catalogue import say
+from ..control import ask
 from ..database import Database
-from ..errors import InputError
+from ..errors import InputError, MojoError
 from ..places import Places
 from ..vault import Vault
 
@@ -53,6 +55,12 @@ class Context:
         if self._database is None:
             self._database = Database.open(self.places)
         return self._database
+
+    def announce(self) -> None:
+        """Tell the daemon at once of what was changed; without this, or while it is not there, it looks by itself."""
+        if self._database is not None and self._database.changed:
+            with suppress(MojoError):
+                ask(self.places.run / "control", "reload")
 
     @property
     def vault(self) -> Vault:

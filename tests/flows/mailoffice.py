@@ -1,0 +1,202 @@
+"""A node with people and their accounts, and what tests do to it: the command, mail apps in the village, waiting."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import imaplib
+import json
+import random
+import string
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import make_msgid
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import SEED
+from tests.lab.machine import Machine
+from tests.lab.world import World
+
+chance = random.Random(f"{SEED} people")
+
+SERVICES = ("mojomaild", "postfix", "dovecot", "nginx", "php8.4-fpm")
+ARRIVES = 180.0
+"""Seconds that mail may take on a good link, when the emulated node has to begin a run for it."""
+
+
+def letters(count: int) -> str:
+    """A secret of small letters, as Google makes app passwords."""
+    return "".join(chance.choices(string.ascii_lowercase, k=count))
+
+
+@dataclass(frozen=True)
+class Villager:
+    """A person of the village; `secrets` are the app passwords by address, the first address first."""
+
+    login: str
+    name: str
+    language: str
+    password: str
+    secrets: dict[str, str]
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses, the usual one first."""
+        return list(self.secrets)
+
+
+ASHA = Villager(
+    "asha", "Asha Devi", "hi", letters(14), {"asha@gmail.com": letters(16), "asha.devi@yahoo.com": letters(16)}
+)
+RAVI = Villager("ravi", "Ravi ಕುಮಾರ್", "kn", letters(14), {"ravi@example.org": letters(16)})
+VILLAGE = (ASHA, RAVI)
+
+FRIEND = "friend@outlook.com"
+"""Somebody far away."""
+SERVERS = {"example.org": ("--imap", "imap.example.org 993 tls", "--smtp", "smtp.example.org 587 starttls")}
+"""What has to be told of a provider that there is no preset for."""
+
+
+def letter(sender: str, *recipients: str, subject: str, text: str = "hello\n", date: str | None = None) -> EmailMessage:
+    """A mail with a Message-ID of its own."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = sender, ", ".join(recipients), subject
+    mail["Message-ID"] = make_msgid(domain="far.example")
+    mail["Date"] = date or "Sun, 22 Nov 2026 10:00:00 +0530"
+    mail.set_content(text)
+    return mail
+
+
+def parsed(content: bytes) -> EmailMessage:
+    """A mail as it was fetched."""
+    found = email.message_from_bytes(content, policy=email.policy.default)
+    assert isinstance(found, EmailMessage)
+    return found
+
+
+class MailOffice:
+    """The booted node with its people. `ca` is the file with the node's own authority, which village phones trust."""
+
+    def __init__(self, node: Machine, world: World, ca: Path) -> None:
+        self.node, self.world, self.ca = node, world, ca
+
+    # ---- the keeper's side
+
+    def ask(self, *words: str, secret: str = "", limit: float = 120.0, code: int = 0) -> Any:
+        """What `mojomail WORDS --json` answers; asserts its exit code. `secret` is handed in unseen."""
+        line = " ".join(f"'{word}'" for word in ("mojomail", *words, "--json"))
+        result = self.node.execute(line, limit, stdin=f"{secret}\n".encode() if secret else b"")
+        assert result.code == code, f"{line}: {result.code}\n{result.stdout}\n{result.stderr}"
+        return json.loads(result.stdout) if result.stdout.strip() else {}
+
+    def take_in(self, villager: Villager, *, test: bool = True) -> None:
+        """Add a person with all accounts, at the far side too."""
+        self.open_far_accounts(villager)
+        self.ask("person", "add", villager.login, "--name", villager.name, "--language", villager.language,
+                 secret=villager.password)  # fmt: skip
+        for address, secret in villager.secrets.items():
+            told = [*SERVERS.get(address.partition("@")[2], ()), *([] if test else ["--no-test"])]
+            self.ask("account", "add", villager.login, address, *told, secret=secret)
+
+    def open_far_accounts(self, villager: Villager) -> None:
+        """Open the accounts at the providers."""
+        for address, secret in villager.secrets.items():
+            self.world.internet.add_account(address, secret)
+
+    def outbox(self, villager: Villager | None = None) -> list[dict[str, Any]]:
+        """The outbox of a person, or everybody's."""
+        mails: list[dict[str, Any]] = self.ask("outbox", "list", *(["--person", villager.login] if villager else []))
+        return mails
+
+    def waiting(self, message_id: str) -> dict[str, Any]:
+        """A mail of the outbox by its Message-ID, {} when it is not there."""
+        return next((mail for mail in self.outbox() if mail["message_id"] == message_id), {})
+
+    def wait_for_outbox(self, message_id: str, state: str, why: str | None = None, limit: float = ARRIVES) -> Any:
+        """Wait until a mail is shown in this state, for this reason."""
+        last: dict[str, Any] = {}
+
+        def there() -> dict[str, Any]:
+            last.update(self.waiting(message_id))
+            fits = last.get("state") == state and (why is None or last.get("why") == why)
+            return last if fits else {}
+
+        return self.node.wait_until(there, limit, f"{message_id} {state} {why or ''} in {last}")
+
+    def link(self, up: bool) -> None:
+        """Bring the way out, or take it away: the cable of the uplink."""
+        self.node.link(up, card="uplink")
+        self.wait_for_link(up)
+
+    def wait_for_link(self, up: bool) -> None:
+        """Wait until the node knows of it."""
+        self.node.wait_until(lambda: self.ask("link")["up"] is up, 90, f"the link being {'up' if up else 'down'}")
+
+    def sync(self, villager: Villager) -> None:
+        """The person wants the mail now."""
+        self.ask("sync", villager.login)
+
+    # ---- the people's side
+
+    @contextmanager
+    def imap(self, villager: Villager) -> Iterator[imaplib.IMAP4]:
+        """The person's mail app, logged in."""
+        app = self.world.village.imap(ca=self.ca, limit=60)
+        try:
+            app.login(villager.login, villager.password)
+            yield app
+        finally:
+            with suppress(imaplib.IMAP4.error, OSError):
+                app.logout()
+
+    def mails(self, villager: Villager, folder: str = "INBOX") -> list[EmailMessage]:
+        """All mails in a folder, oldest first."""
+        return [parsed(content) for content in self.raw_mails(villager, folder)]
+
+    def raw_mails(self, villager: Villager, folder: str = "INBOX") -> list[bytes]:
+        """All mails in a folder, as they are."""
+        with self.imap(villager) as app:
+            kind, _ = app.select(f'"{folder}"', readonly=True)
+            if kind != "OK":
+                return []
+            _, data = app.fetch("1:*", "(BODY.PEEK[])")
+            return [part[1] for part in data if isinstance(part, tuple)]
+
+    def subjects(self, villager: Villager, folder: str = "INBOX") -> list[str]:
+        """The subjects in a folder."""
+        return [str(mail["Subject"]) for mail in self.mails(villager, folder)]
+
+    def wait_for_mail(
+        self, villager: Villager, subject: str, folder: str = "INBOX", limit: float = ARRIVES
+    ) -> EmailMessage:
+        """Wait until a mail is there; gives it."""
+
+        def there() -> EmailMessage | None:
+            return next((mail for mail in self.mails(villager, folder) if mail["Subject"] == subject), None)
+
+        found: EmailMessage = self.node.wait_until(there, limit, f"{subject!r} in {folder} of {villager.login}")
+        return found
+
+    def send(self, villager: Villager, mail: EmailMessage, port: int = 465) -> str:
+        """Hand in a mail as the person's mail app does; gives its Message-ID."""
+        with self.world.village.smtp(port=port, ca=self.ca, limit=120) as app:
+            app.login(villager.login, villager.password)
+            app.send_message(mail)
+        return str(mail["Message-ID"])
+
+    def arrived(self, address: str, subject: str) -> list[Any]:
+        """What was taken at an address with that subject."""
+        return [mail for mail in self.world.internet.arrived(address) if mail.subject == subject]
+
+    def wait_for_arrival(self, address: str, subject: str, limit: float = ARRIVES) -> Any:
+        """Wait until a mail has arrived far away."""
+        return self.node.wait_until(
+            lambda: self.arrived(address, subject), limit, f"{subject!r} at {address}; outbox: {self.outbox()}"
+        )[0]
+
+    def wait_until(self, condition: Callable[[], Any], what: str, limit: float = ARRIVES) -> Any:
+        """Wait for anything else."""
+        return self.node.wait_until(condition, limit, what)

@@ -1,0 +1,443 @@
+"""The village's mail on the booted image; main flows also with the link cut or the servers killed half-way."""
+
+from __future__ import annotations
+
+import contextlib
+import imaplib
+import json
+import random
+import smtplib
+from collections.abc import Iterator
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from tests.conftest import SEED, Measure
+from tests.flows.mailoffice import ARRIVES, ASHA, FRIEND, RAVI, VILLAGE, MailOffice, letter
+from tests.lab.inside import NODE_ADDRESS
+
+GMAIL, YAHOO = ASHA.addresses
+NODE_DOMAIN = "mojomail.home.arpa"
+HINDI, KANNADA = "नमस्ते: आपका राशन कार्ड", "ಶಾಲೆಯ ಸಭೆ ನಾಳೆ"
+
+TROUBLES = ("none", "link cut", "servers killed")
+
+
+class Trouble:
+    """What goes wrong in the middle of a flow, at a point that the seed decides; `mend` makes it good again."""
+
+    def __init__(self, kind: str, office: MailOffice, name: str) -> None:
+        self.kind, self._office = kind, office
+        self._chance = random.Random(f"{SEED} {name}")
+
+    def begin(self, size: int) -> None:
+        """Let it happen within the next `size` bytes of the link."""
+        if self.kind == "link cut":
+            self._office.world.uplink.cut_after(size=size, seed=self._chance.random())
+        elif self.kind == "servers killed":
+            wait = self._chance.uniform(0.5, 8.0)
+            self._office.node.succeed(
+                f"systemd-run --on-active={wait:.1f} --timer-property=AccuracySec=100ms"
+                " systemctl kill --signal=KILL 'mojomail-sync-*' mojomaild postfix dovecot"
+            )
+
+    def mend(self) -> None:
+        """Once it has happened, bring the link back; killed servers must come up by themselves."""
+        if self.kind == "link cut":
+            with contextlib.suppress(TimeoutError):  # fewer bytes than expected went over it
+                self._office.world.uplink.wait_for_state("cut", 60)
+            self._office.world.uplink.up(True)
+        elif self.kind == "servers killed":
+            self._office.node.wait_until("journalctl -b -g 'code=killed, status=9/KILL' -q | grep -q mojomaild", 60)
+            for unit in ("mojomaild.service", "postfix.service", "dovecot.service"):
+                self._office.node.wait_for_unit(unit)
+
+
+@pytest.fixture(params=TROUBLES)
+def trouble(request: pytest.FixtureRequest, office: MailOffice) -> Trouble:
+    return Trouble(request.param, office, request.node.name)
+
+
+def attach(mail: EmailMessage, size: int, name: str) -> bytes:
+    """Attach a file of `size` random bytes; gives them."""
+    content = random.Random(f"{SEED} {name}").randbytes(size)
+    mail.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    return content
+
+
+def attachments(mail: EmailMessage) -> dict[str, bytes]:
+    return {part.get_filename() or "": part.get_content() for part in mail.iter_attachments()}
+
+
+# ---- receiving
+
+
+def test_mail_of_two_providers_comes_in_whole(office: MailOffice, trouble: Trouble, measure: Measure) -> None:
+    first = letter("राजेश <rajesh@far.example>", GMAIL, subject=HINDI, text="फॉर्म साथ में है।\n")
+    form = attach(first, 30_000, "फॉर्म.pdf")
+    second = letter("school@far.example", YAHOO, subject=KANNADA, text="ಸಭೆ ನಾಳೆ\n")
+    internet = office.world.internet
+    internet.put(GMAIL, first.as_bytes())
+    internet.put(YAHOO, second.as_bytes())
+    office.world.uplink.reset_counts()
+    trouble.begin(60_000)
+    office.sync(ASHA)
+    trouble.mend()
+    came = office.wait_for_mail(ASHA, HINDI, limit=2 * ARRIVES)
+    assert attachments(came) == {"फॉर्म.pdf": form}
+    assert (
+        office.wait_for_mail(ASHA, KANNADA, "asha.devi@yahoo.com/INBOX", limit=2 * ARRIVES).get_content() == "ಸಭೆ ನಾಳೆ\n"
+    )
+    if trouble.kind == "none":
+        counts = office.world.uplink.counts()["gmail"]
+        measure("bytes per flow", counts.to_far + counts.from_far, "bytes", flow="a mail of 42 kB comes in")
+    assert office.subjects(ASHA).count(HINDI) == 1
+    for address, subject in ((GMAIL, HINDI), (YAHOO, KANNADA)):
+        assert [mail.subject for mail in internet.messages(address)] == [subject], "it stays at the provider"
+
+
+def test_large_mail_comes_in_while_the_small_ones_behind_it_do_not_wait(office: MailOffice) -> None:
+    large = letter("photos@far.example", GMAIL, subject="5 MB")
+    content = attach(large, 3_700_000, "photos.zip")
+    office.world.internet.put(GMAIL, large.as_bytes())
+    office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="newest").as_bytes())
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, "newest")
+    came = office.wait_for_mail(ASHA, "5 MB", limit=600)
+    assert attachments(came) == {"photos.zip": content}
+
+
+def test_reading_flagging_and_answering_are_seen_at_the_provider(office: MailOffice) -> None:
+    uid = office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="to be read").as_bytes())
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, "to be read")
+    with office.imap(ASHA) as app:
+        app.select("INBOX")
+        app.store("1", "+FLAGS", r"(\Seen \Flagged \Answered)")
+    office.sync(ASHA)
+
+    def told() -> bool:
+        (there,) = [mail for mail in office.world.internet.messages(GMAIL) if mail.uid == uid]
+        return {r"\Seen", r"\Flagged", r"\Answered"} <= set(there.flags)
+
+    office.wait_until(told, "the flags at the provider")
+
+
+def delete_here(office: MailOffice, subject: str) -> None:
+    """Delete a mail for good, as a mail app does."""
+    with office.imap(ASHA) as app:
+        app.select("INBOX")
+        found = app.search(None, "SUBJECT", f'"{subject}"')[1][0].split()
+        assert len(found) == 1
+        app.store(found[0].decode(), "+FLAGS", r"(\Deleted)")
+        app.expunge()
+
+
+def test_deleting_here_deletes_nothing_at_the_provider(office: MailOffice) -> None:
+    office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="deleted here").as_bytes())
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, "deleted here")
+    delete_here(office, "deleted here")
+    office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="the next").as_bytes())
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, "the next")
+    assert office.subjects(ASHA) == ["the next"], "it does not come back"
+    assert {mail.subject for mail in office.world.internet.messages(GMAIL)} == {"deleted here", "the next"}
+
+
+def test_deleting_with_realdelete_deletes_at_the_provider(office: MailOffice) -> None:
+    office.ask("account", "set", GMAIL, "--realdelete", "yes")
+    for subject in ("deleted everywhere", "kept"):
+        office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject=subject).as_bytes())
+    office.sync(ASHA)
+    for subject in ("deleted everywhere", "kept"):
+        office.wait_for_mail(ASHA, subject)
+    delete_here(office, "deleted everywhere")
+    office.sync(ASHA)
+    office.wait_until(
+        lambda: [mail.subject for mail in office.world.internet.messages(GMAIL)] == ["kept"], "the deletion there"
+    )
+
+
+def test_what_the_provider_deletes_goes_here_too_and_nothing_else(office: MailOffice) -> None:
+    uids = [
+        office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject=subject).as_bytes())
+        for subject in ("one", "two", "three")
+    ]
+    office.sync(ASHA)
+    for subject in ("one", "two", "three"):
+        office.wait_for_mail(ASHA, subject)
+    office.send(RAVI, letter(RAVI.addresses[0], GMAIL, subject="from the village"))
+    office.wait_for_mail(ASHA, "from the village")
+    office.world.internet.delete(GMAIL, uids[1])
+    office.sync(ASHA)
+    office.wait_until(lambda: "two" not in office.subjects(ASHA), "the mail being gone here")
+    assert sorted(office.subjects(ASHA)) == ["from the village", "one", "three"]
+
+
+def test_new_uidvalidity_loses_and_doubles_nothing(office: MailOffice) -> None:
+    subjects = [f"mail {number}" for number in range(5)]
+    office.world.internet.put_all(GMAIL, [letter("x@far.example", GMAIL, subject=each).as_bytes() for each in subjects])
+    office.sync(ASHA)
+    for each in subjects:
+        office.wait_for_mail(ASHA, each)
+    office.world.internet.change_uidvalidity(GMAIL)
+    office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="after").as_bytes())
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, "after", limit=2 * ARRIVES)
+    assert sorted(office.subjects(ASHA)) == ["after", *subjects]
+    assert sorted(mail.subject for mail in office.world.internet.messages(GMAIL)) == ["after", *subjects]
+
+
+def test_changed_password_is_told_and_once_corrected_nothing_is_lost(office: MailOffice) -> None:
+    internet = office.world.internet
+    internet.set_password(GMAIL, "qqqqwwwweeeerrrr")
+    internet.put(GMAIL, letter("x@far.example", GMAIL, subject="while locked out").as_bytes())
+    waiting = office.send(ASHA, letter(GMAIL, FRIEND, subject="held, not bounced"))
+    shown = office.wait_for_outbox(waiting, "waiting", "password")
+    assert any(one["said"] for one in shown["recipients"])
+    office.sync(ASHA)
+
+    def told() -> list[str]:
+        return [subject for subject in office.subjects(ASHA) if GMAIL in subject]
+
+    (subject,) = office.wait_until(told, "a letter that tells of the password")
+    assert "पासवर्ड" in subject, "in her language"
+    tries = len(internet.logins(GMAIL))
+    office.ask("account", "passwd", GMAIL, secret="qqqqwwwweeeerrrr")
+    office.wait_for_arrival(FRIEND, "held, not bounced")
+    office.wait_for_mail(ASHA, "while locked out")
+    assert tries <= 6, "a provider that is asked again and again locks the account"
+    assert len(told()) == 1, "told once"
+
+
+# ---- sending
+
+
+def test_mail_written_without_a_link_waits_and_goes_when_the_link_comes(office: MailOffice, trouble: Trouble) -> None:
+    office.link(False)
+    mail = letter(GMAIL, FRIEND, subject="written offline", text="x" * 20_000)
+    number = office.send(ASHA, mail)
+    assert office.wait_for_outbox(number, "waiting", "link")["why"] == "link"
+    trouble.begin(30_000)
+    office.link(True)
+    trouble.mend()
+    posted = office.wait_for_arrival(FRIEND, "written offline", limit=3 * ARRIVES)
+    assert posted.message_id == number
+    office.wait_for_outbox(number, "sent")
+    (sent,) = office.world.internet.sent(login=GMAIL)
+    assert sent.sender == GMAIL
+    if trouble.kind == "none":
+        assert len(office.arrived(FRIEND, "written offline")) == 1
+
+
+def test_each_address_goes_through_its_own_provider(office: MailOffice) -> None:
+    for port, address in ((465, GMAIL), (587, YAHOO)):
+        office.send(ASHA, letter(address, FRIEND, subject=f"from {address}"), port)
+    office.send(RAVI, letter(RAVI.addresses[0], FRIEND, subject="from ravi"))
+    for provider, login, subject in (
+        ("gmail", GMAIL, f"from {GMAIL}"),
+        ("yahoo", YAHOO, f"from {YAHOO}"),
+        ("generic", RAVI.addresses[0], "from ravi"),
+    ):
+        office.wait_for_arrival(FRIEND, subject)
+        (sent,) = office.world.internet.sent(login=login)
+        assert (sent.provider, sent.subject) == (provider, subject)
+
+
+def test_person_sends_only_from_the_own_addresses_and_strangers_not_at_all(office: MailOffice) -> None:
+    with office.world.village.smtp(port=465, ca=office.ca, limit=120) as app:
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            app.sendmail(GMAIL, [FRIEND], b"Subject: no login\r\n\r\n")
+        assert refused.value.recipients[FRIEND][0] >= 500
+    with office.world.village.smtp(port=587, ca=office.ca, limit=120) as app:
+        app.login(RAVI.login, RAVI.password)
+        for sender in (GMAIL, "anybody@far.example", f"asha@{NODE_DOMAIN}"):
+            with pytest.raises((smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused)) as wrong:
+                app.sendmail(sender, [FRIEND], b"Subject: spoofed\r\n\r\n")
+            assert b"own addresses" in str(wrong.value).encode(), wrong.value
+        app.sendmail(RAVI.addresses[0], [GMAIL], b"Subject: honest\r\n\r\nx\r\n")
+    with office.world.village.smtp(port=587, ca=office.ca, tls=False, limit=120) as app:
+        app.ehlo()
+        assert not app.has_extn("auth"), "no password over a line that others can hear"
+    assert not office.world.internet.sent()
+
+
+def test_mail_over_the_limit_is_refused_with_the_limit_in_words(office: MailOffice) -> None:
+    mail = letter(GMAIL, FRIEND, subject="too large")
+    attach(mail, 8_500_000, "film.mp4")
+    with pytest.raises(smtplib.SMTPException) as refused:
+        office.send(ASHA, mail)
+    assert "10 MB" in str(refused.value)
+
+
+def test_waiting_mail_can_be_held_released_and_cancelled(office: MailOffice) -> None:
+    office.link(False)
+    held = office.send(ASHA, letter(GMAIL, FRIEND, subject="held"))
+    cancelled = office.send(ASHA, letter(GMAIL, FRIEND, subject="cancelled"))
+    for number in (held, cancelled):
+        office.wait_for_outbox(number, "waiting", "link")
+    office.ask("outbox", "hold", office.waiting(held)["id"])
+    office.ask("outbox", "cancel", office.waiting(cancelled)["id"])
+    last = office.send(ASHA, letter(GMAIL, FRIEND, subject="goes on"))
+    office.link(True)
+    office.wait_for_arrival(FRIEND, "goes on")
+    office.wait_for_outbox(last, "sent")
+    assert [office.waiting(number)["state"] for number in (held, cancelled)] == ["held", "cancelled"]
+    office.ask("outbox", "release", office.waiting(held)["id"])
+    office.wait_for_arrival(FRIEND, "held")
+    assert not office.arrived(FRIEND, "cancelled")
+
+
+def test_what_a_provider_refuses_for_good_comes_back_with_its_words(office: MailOffice) -> None:
+    office.world.internet.reject("gmail", "rcpt", 550, "5.1.1 No such person here", recipient="nobody@*")
+    number = office.send(ASHA, letter(GMAIL, "nobody@outlook.com", subject="to nobody"))
+    shown = office.wait_for_outbox(number, "refused")
+    assert "No such person here" in shown["recipients"][0]["said"]
+    back = office.wait_for_mail(ASHA, "Your mail could not be delivered")
+    assert "No such person here" in back.as_string()
+
+
+# ---- in the village
+
+
+def test_village_mail_arrives_without_a_link_and_is_seen_once(office: MailOffice, measure: Measure) -> None:
+    office.link(False)
+    for address in (GMAIL, YAHOO, f"asha@{NODE_DOMAIN}"):
+        office.send(RAVI, letter(RAVI.addresses[0], address, subject=f"to {address}"))
+    for address in (GMAIL, YAHOO, f"asha@{NODE_DOMAIN}"):
+        office.wait_for_mail(ASHA, f"to {address}", limit=30)
+    office.link(True)
+    for address in (GMAIL, YAHOO):
+        office.wait_for_arrival(address, f"to {address}")
+    office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="afterwards").as_bytes())
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, "afterwards", limit=2 * ARRIVES)
+    everywhere = office.subjects(ASHA) + office.subjects(ASHA, "asha.devi@yahoo.com/INBOX")
+    for address in (GMAIL, YAHOO, f"asha@{NODE_DOMAIN}"):
+        assert everywhere.count(f"to {address}") == 1, everywhere
+
+
+def test_copy_at_the_provider_can_be_switched_off(office: MailOffice) -> None:
+    office.ask("account", "set", GMAIL, "--village-copy", "no")
+    office.send(RAVI, letter(RAVI.addresses[0], GMAIL, subject="stays here"))
+    office.send(RAVI, letter(RAVI.addresses[0], FRIEND, subject="goes far"))
+    office.wait_for_mail(ASHA, "stays here")
+    office.wait_for_arrival(FRIEND, "goes far")
+    assert not office.arrived(GMAIL, "stays here")
+    assert not office.outbox(RAVI)[1:], "nothing else waits"
+
+
+# ---- mail apps
+
+
+def test_phone_reads_by_imap_and_pop3_and_finds_its_settings(office: MailOffice) -> None:
+    office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject=HINDI).as_bytes())
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, HINDI)
+    village = office.world.village
+    app = village.pop3(ca=office.ca)
+    app.user(GMAIL)  # also by address
+    app.pass_(ASHA.password)
+    assert app.stat()[0] == 1
+    assert HINDI in office.subjects(ASHA)
+    app.quit()
+    for port in (143, 110, 25):
+        with pytest.raises(OSError):
+            village.connect(NODE_ADDRESS, port, limit=2)
+    wrong = village.imap(ca=office.ca)
+    with pytest.raises(imaplib.IMAP4.error):
+        wrong.login(ASHA.login, "not the password")
+    wrong.shutdown()
+    with village.connect(NODE_ADDRESS, 80) as http:
+        http.sendall(b"GET /mail/config-v1.1.xml HTTP/1.0\r\nHost: autoconfig.mojomail.home.arpa\r\n\r\n")
+        answer = b"".join(iter(lambda: http.recv(4096), b"")).decode()
+    for word in ("<port>993</port>", "<port>465</port>", "<port>995</port>", "%EMAILADDRESS%", NODE_DOMAIN):
+        assert word in answer, answer
+
+
+def test_accounts_folders_are_there_from_the_beginning(office: MailOffice) -> None:
+    with office.imap(ASHA) as app:
+        names = {line.decode().rpartition(' "/" ')[2].strip('"') for line in app.list()[1] if isinstance(line, bytes)}
+    assert {"INBOX", "Sent", "Drafts", "Trash", "asha.devi@yahoo.com/INBOX"} <= names
+
+
+# ---- the node as a whole
+
+
+def test_thirty_days_without_a_link_bounce_nothing(office: MailOffice) -> None:
+    office.link(False)
+    number = office.send(ASHA, letter(GMAIL, FRIEND, subject="a month later"))
+    office.wait_for_outbox(number, "waiting", "link")
+    office.node.succeed(
+        "timedatectl set-ntp false 2>/dev/null; date -s '+30 days'; postqueue -f; systemctl restart postfix"
+    )
+    office.send(RAVI, letter(RAVI.addresses[0], GMAIL, subject="the village goes on"))
+    office.wait_for_mail(ASHA, "the village goes on")
+    shown = office.wait_for_outbox(number, "waiting", "link")
+    assert shown["recipients"][0]["state"] == "waiting"
+    assert "Your mail could not be delivered" not in office.subjects(ASHA)
+    office.node.succeed("date -s '-30 days'")  # certificates of the far side live for days only
+    office.link(True)
+    office.wait_for_arrival(FRIEND, "a month later", limit=2 * ARRIVES)
+
+
+@pytest.mark.parametrize("how", ["rubbish", "hang"])
+def test_provider_that_answers_rubbish_or_hangs_stops_nobody_else(office: MailOffice, how: str) -> None:
+    if how == "rubbish":
+        office.world.internet.rubbish("gmail")
+    else:
+        office.world.internet.down("gmail", how="hang")
+    office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="behind the trouble").as_bytes())
+    office.world.internet.put(RAVI.addresses[0], letter("x@far.example", RAVI.addresses[0], subject="fine").as_bytes())
+    number = office.send(ASHA, letter(GMAIL, FRIEND, subject="through the trouble"))
+    office.sync(ASHA)
+    office.sync(RAVI)
+    office.wait_for_mail(RAVI, "fine", limit=2 * ARRIVES)
+    assert office.waiting(number)["state"] in ("waiting", "sending")
+    office.world.internet.up("gmail")
+    office.wait_for_arrival(FRIEND, "through the trouble", limit=4 * ARRIVES)
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, "behind the trouble", limit=4 * ARRIVES)
+
+
+def test_account_test_says_in_words_what_is_wrong(office: MailOffice) -> None:
+    assert office.ask("account", "test", GMAIL)
+    office.world.internet.set_password(GMAIL, "zzzzzzzzzzzzzzzz")
+    said = json.dumps(office.ask("account", "test", GMAIL, code=2), ensure_ascii=False)
+    assert "password" in said
+    office.link(False)
+    assert office.ask("account", "test", YAHOO, code=3)
+
+
+def test_sockets_and_logins_are_closed_by_default(office: MailOffice) -> None:
+    from tests.flows.goodnode import MAIL_LISTENING, listeners
+
+    assert listeners(office.node) == MAIL_LISTENING
+    for unit in ("mojomaild", "postfix", "dovecot", "nginx", "php8.4-fpm"):
+        rating = office.node.succeed(f"systemd-analyze security --no-pager {unit}.service | tail -1")
+        assert float(rating.split(":")[1].split()[0]) < 4.0, rating
+
+
+@pytest.fixture(autouse=True)
+def _villagers_are_there(office: MailOffice) -> Iterator[None]:
+    """Each test begins with the same people and empty mailboxes."""
+    assert {one["login"] for one in office.ask("person", "list")} == {villager.login for villager in VILLAGE}
+    yield
+
+
+def canaries() -> dict[str, str]:
+    """Every secret of the village, by what it is."""
+    found = {f"{one.login}'s password": one.password for one in VILLAGE}
+    found |= {f"secret of {address}": secret for one in VILLAGE for address, secret in one.secrets.items()}
+    return found
+
+
+def test_no_secret_lies_on_the_card_in_clear(office: MailOffice) -> None:
+    office.send(ASHA, letter(GMAIL, FRIEND, subject="the card is read after this"))
+    office.wait_for_arrival(FRIEND, "the card is read after this")
+    office.node.succeed("sync; echo 3 > /proc/sys/vm/drop_caches")
+    patterns = "\n".join(canaries().values()).encode()
+    found: Any = office.node.execute("d=$(findmnt -no SOURCE /); grep -c -a -F -f /dev/stdin $d", 600, stdin=patterns)
+    assert found.stdout.strip() == "0", found
