@@ -32,6 +32,7 @@ GROUPS = {
     "test_links": "village",
     "test_machine": "village",
     "test_mail": "office",
+    "test_webmail": "office",
 }
 """Test modules that share a machine, and so a worker; others stand for themselves. The longest comes first."""
 
