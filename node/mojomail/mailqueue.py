@@ -21,6 +21,9 @@ DELIVERY = re.compile(
 )
 """A delivery agent's line about one recipient (Postfix's log_adhoc.c)."""
 
+HANDED_ON = re.compile(r"host \S+\[/run/mojomail/relay\] said: ")
+"""What Postfix puts in front of a provider's words that mojomail-relay handed on."""
+
 AWAY = re.compile(r"postfix/(smtp|relay465/smtp|oauth/lmtp)$")
 """Who speaks to providers. The lmtp of the queue's own hands mail over here, which is not sending."""
 
@@ -109,7 +112,7 @@ def parse_delivery(program: str, message: str) -> Attempt | None:
     fate = fates.get(found["status"])
     if fate is None:
         return None
-    return Attempt(found["id"], found["to"].lower(), fate, found["relay"], found["text"])
+    return Attempt(found["id"], found["to"].lower(), fate, found["relay"], HANDED_ON.sub("", found["text"], count=1))
 
 
 class MailQueue:

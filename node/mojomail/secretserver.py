@@ -1,8 +1,13 @@
-"""The two sockets by which the vault hands secrets out. Who asks is told by the kernel, not by what is said.
+"""The three sockets by which the vault hands secrets out. Who asks is told by the kernel, not by what is said.
 
     /run/mojomail/secrets   for Postfix's smtp_sasl_password_maps = socketmap:unix:/run/mojomail/secrets:password
                             (socketmap_table(5)): requests `password <sender address>`, one netstring each, answered
-                            `OK user:secret`, `NOTFOUND `, or `TEMP why`, so that mail waits while the vault is locked
+                            `OK user:secret`, `NOTFOUND `, or `TEMP why`, so that mail waits while the vault is locked.
+                            Passwords only: Postfix could do nothing with a token
+    /run/mojomail/tokens    for mojomail-relay, which logs in by tokens: one line of JSON, {"sender": "asha@live.com"},
+                            answered {"user": ..., "secret": ..., "host": ..., "port": ..., "tls": ...} or
+                            {"error": ..., "kind": ...}. With "refused": true the token of before is forgotten and a
+                            fresh one is fetched
     /run/mojomail/secret    for a sync run: one line of JSON, {"account": 7}, answered {"user": ..., "secret": ...,
                             "token": true|false} or {"error": ...}. The peer must be the account's owner by uid, and a
                             run for this account must be under way, in the unit that the scheduler started
@@ -34,6 +39,8 @@ from .vault import NoSecret, Vault
 LOG = logging.getLogger(__name__)
 
 MAP = "password"
+RELAY = "mojomail-relay"
+"""The user and group of what speaks to providers that take tokens."""
 REQUEST_LIMIT = 1000
 """Bytes of a request; a socketmap client's longest address is 254."""
 IDLE = 120.0
@@ -121,13 +128,31 @@ def netstring(content: bytes) -> bytes:
     return b"%d:%s," % (len(content), content)
 
 
+def read_line(connection: socket.socket, limit: int = REQUEST_LIMIT) -> bytes:
+    """What comes up to the end of a line, of the stream or of the limit."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) < limit:
+        part = connection.recv(limit)
+        if not part:
+            break
+        line += part
+    return line
+
+
 class SecretServer:
-    """Serves both sockets in threads of its own, from `start()` to `stop()`."""
+    """Serves the sockets in threads of its own, from `start()` to `stop()`."""
 
     def __init__(
-        self, vault: Vault, grants: Grants, run: Path, *, postfix_uid: int | None = None, poll: float = 2.0
+        self,
+        vault: Vault,
+        grants: Grants,
+        run: Path,
+        *,
+        postfix_uid: int | None = None,
+        relay_uid: int | None = None,
+        poll: float = 2.0,
     ) -> None:
-        """`run` is where the sockets lie; `postfix_uid` is the user postfix's unless given.
+        """`run` is where the sockets lie; the uids are those of the users postfix and mojomail-relay unless given.
 
         poll   seconds between two looks whether to stop
         """
@@ -135,6 +160,7 @@ class SecretServer:
         self._vault = vault
         self._grants = grants
         self._postfix = _uid("postfix") if postfix_uid is None else postfix_uid
+        self._relay = _uid(RELAY) if relay_uid is None else relay_uid
         self._servers: list[socketserver.ThreadingUnixStreamServer] = []
         self._run = run
 
@@ -142,6 +168,7 @@ class SecretServer:
         """Make the sockets and begin to answer. Raises OSError when they cannot be made."""
         self._run.mkdir(parents=True, exist_ok=True, mode=0o755)
         self._serve(self._run / "secrets", self._answer_postfix, mode=0o660, group="postfix")
+        self._serve(self._run / "tokens", self._answer_relay, mode=0o660, group=RELAY)
         # Any person's run may connect; whom it is answered to is decided above.
         self._serve(self._run / "secret", self._answer_run, mode=0o666, group=None)
 
@@ -200,9 +227,11 @@ class SecretServer:
             return b"NOTFOUND "
         try:
             with self._vault.database() as database:
-                row = database.row("SELECT id FROM account WHERE address_ascii = ?", address.ascii)
+                row = database.row("SELECT id, secret_kind FROM account WHERE address_ascii = ?", address.ascii)
             if row is None:
                 return b"NOTFOUND "
+            if row["secret_kind"] == "oauth2":
+                return b"TEMP this account has a token and no password"
             login = self._vault.login(row["id"], smtp=True)
         except MojoError as error:
             # Mail waits, and its owner is told by the account's state.
@@ -211,13 +240,7 @@ class SecretServer:
 
     def _answer_run(self, connection: socket.socket) -> None:
         peer = peer_of(connection)
-        line = b""
-        while not line.endswith(b"\n") and len(line) < REQUEST_LIMIT:
-            part = connection.recv(REQUEST_LIMIT)
-            if not part:
-                break
-            line += part
-        connection.sendall(json.dumps(self._run_login(line, peer)).encode() + b"\n")
+        connection.sendall(json.dumps(self._run_login(read_line(connection), peer)).encode() + b"\n")
 
     def _run_login(self, line: bytes, peer: Peer) -> dict[str, object]:
         try:
@@ -229,13 +252,47 @@ class SecretServer:
         try:
             login = self._vault.login(number)
         except MojoError as error:
-            kind = "no-secret" if isinstance(error, NoSecret) else type(error).__name__
-            return {"error": error.message, "kind": kind}
+            return _failure(error)
         return {"user": login.user, "secret": login.secret, "token": login.token}
+
+    def _answer_relay(self, connection: socket.socket) -> None:
+        if peer_of(connection).uid not in (self._relay, 0):
+            return
+        connection.sendall(json.dumps(self._relay_login(read_line(connection))).encode() + b"\n")
+
+    def _relay_login(self, line: bytes) -> dict[str, object]:
+        """Where a sender's mail goes, and the token to log in with there."""
+        try:
+            asked = json.loads(line)
+            address, refused = parse_address(asked["sender"]), asked.get("refused") is True
+        except (ValueError, KeyError, TypeError, AttributeError, InputError):
+            return {"error": 'a request is one line: {"sender": "asha@outlook.com"}', "kind": "request"}
+        try:
+            with self._vault.database() as database:
+                row = database.row(
+                    "SELECT id, smtp_host, smtp_port, smtp_tls FROM account"
+                    " WHERE address_ascii = ? AND secret_kind = 'oauth2'",
+                    address.ascii,
+                )
+            if row is None:
+                raise NoSecret(say("vault.no-secret"))
+            if refused:
+                self._vault.token_refused(row["id"])
+            login = self._vault.login(row["id"], smtp=True)
+            if not login.token:
+                raise NoSecret(say("vault.no-secret"))
+        except MojoError as error:
+            return _failure(error)
+        server = {"host": row["smtp_host"], "port": row["smtp_port"], "tls": row["smtp_tls"]}
+        return {"user": login.user, "secret": login.secret, **server}
 
     def _owns(self, number: int, uid: int) -> bool:
         with self._vault.database() as database:
             return database.row("SELECT 1 FROM account WHERE id = ? AND uid = ?", number, uid) is not None
+
+
+def _failure(error: MojoError) -> dict[str, object]:
+    return {"error": error.message, "kind": "no-secret" if isinstance(error, NoSecret) else type(error).__name__}
 
 
 def _uid(name: str) -> int:

@@ -72,7 +72,7 @@ def looked_up() -> Iterator[Village]:
         ("sender_dependent_relayhost_maps", "o'asha@hotmail.com", "[smtp-mail.outlook.com]:587"),
         ("sender_dependent_relayhost_maps", "asha@mojo.home.arpa", None),
         ("sender_dependent_default_transport_maps", "asha@gmail.com", "relay465:[smtp.gmail.com]:465"),
-        ("sender_dependent_default_transport_maps", "o'asha@hotmail.com", "smtp:[smtp-mail.outlook.com]:587"),
+        ("sender_dependent_default_transport_maps", "o'asha@hotmail.com", "oauth:unix:/run/mojomail/relay"),
         ("virtual_alias_maps", "asha@gmail.com", "asha@mojo.home.arpa, asha@gmail.com"),
         ("virtual_alias_maps", "asha@mojo.home.arpa", None),
         ("virtual_mailbox_maps", "asha@mojo.home.arpa", "asha"),

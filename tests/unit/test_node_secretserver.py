@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mojomail.accounts import Account
-from mojomail.oauth import AccessToken
+from mojomail.oauth import AccessToken, OAuthProvider, Refused
+from mojomail.providers import providers
 from mojomail.secretserver import BadRequest, Grants, Peer, SecretServer, netstring, peer_of, read_netstring, unit_of
 from mojomail.vault import Vault
 from mojomail.vaultkeys import KeyRing, make_key
@@ -61,11 +62,11 @@ def mapped(run: Path, *keys: str, name: str = "password") -> list[str]:
         return answers
 
 
-def asked(run: Path, line: bytes) -> dict[str, object]:
-    """What a sync run gets."""
+def asked(run: Path, line: bytes, name: str = "secret") -> dict[str, object]:
+    """What a sync run gets; or, at the socket `tokens`, the relay."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)
-        client.connect(str(run / "secret"))
+        client.connect(str(run / name))
         client.sendall(line + b"\n")
         with client.makefile() as answer:
             return dict(json.loads(answer.readline()))
@@ -98,18 +99,87 @@ def test_postfix_keeps_the_mail_of_an_account_without_a_secret(server: Path, vil
     assert mapped(server, "asha@example.org")[0].startswith("TEMP ")
 
 
-def test_postfix_gets_a_fresh_access_token(village: Village) -> None:
-    village.person()
-    vault = Vault(village.vault._ring, village.vault.database, refresh_token=lambda p, t: AccessToken("fresh", 1e12))
-    vault.set_oauth_client(village.database, "google", "client", "")
-    made = village.account(address="asha@gmail.com", secret="", kind="oauth2")
-    vault.store(village.database, made.id, "oauth2", "refresh-1")
-    running = SecretServer(vault, Grants(), village.places.run, postfix_uid=OWN_UID, poll=0.02)
-    running.start()
-    try:
-        assert mapped(village.places.run, "asha@gmail.com") == ["OK asha@gmail.com:fresh"]
-    finally:
-        running.stop()
+class Tokens:
+    """A village with an account that is logged in to by token, whose provider gives a new one each time it is asked."""
+
+    def __init__(self, village: Village, *, relay_uid: int = OWN_UID) -> None:
+        self.given = 0
+        village.person()
+        vault = Vault(village.vault._ring, village.vault.database, refresh_token=self._refresh)
+        vault.set_oauth_client(village.database, "microsoft", "client", "")
+        made = village.account(address="asha@outlook.com", secret="")
+        vault.store(village.database, made.id, "oauth2", CANARY)
+        self.run = village.places.run
+        self.server = SecretServer(vault, Grants(), self.run, postfix_uid=OWN_UID, relay_uid=relay_uid, poll=0.02)
+
+    def _refresh(self, provider: OAuthProvider, refresh_token: str) -> AccessToken:
+        if self.given < 0:
+            raise Refused("no longer")
+        self.given += 1
+        return AccessToken(f"access-{self.given}", 1e12)
+
+    def __enter__(self) -> Tokens:
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.stop()
+
+    def ask(self, line: object) -> dict[str, object]:
+        sent = line if isinstance(line, bytes) else json.dumps(line).encode()
+        return asked(self.run, sent, "tokens")
+
+
+def test_relay_gets_the_way_and_a_token_that_is_fetched_once(village: Village) -> None:
+    with Tokens(village) as tokens:
+        answers = [tokens.ask({"sender": sender}) for sender in ("asha@outlook.com", "ASHA@Outlook.com")]
+    preset = providers()["outlook"]
+    assert preset.smtp is not None
+    way = {"host": preset.smtp.host, "port": preset.smtp.port, "tls": preset.smtp.tls}
+    assert answers == [{"user": "asha@outlook.com", "secret": "access-1", **way}] * 2
+
+
+def test_relay_whose_token_was_refused_gets_a_fresh_one(village: Village) -> None:
+    with Tokens(village) as tokens:
+        secrets = [
+            tokens.ask({"sender": "asha@outlook.com", "refused": refused})["secret"] for refused in (False, True, False)
+        ]
+    assert secrets == ["access-1", "access-2", "access-2"]
+
+
+def test_relay_is_told_when_the_person_took_the_access_back(village: Village) -> None:
+    with Tokens(village) as tokens:
+        tokens.given = -1
+        answer = tokens.ask({"sender": "asha@outlook.com"})
+    assert answer == {"error": "no longer", "kind": "Refused"}
+
+
+def test_relay_gets_no_password(village: Village) -> None:
+    with Tokens(village) as tokens:
+        village.account(address="asha@example.org")
+        answers = [tokens.ask({"sender": sender}) for sender in ("asha@example.org", "ravi@example.org")]
+    assert [answer["kind"] for answer in answers] == ["no-secret"] * 2
+    assert CANARY not in str(answers)
+
+
+@pytest.mark.parametrize("line", [b"", b"[]", b"7", b'{"sender": 7}', b'{"sender": "@"}', b"\xff", b"{" * 900])
+def test_relay_that_asks_rubbish_gets_an_error(village: Village, line: bytes) -> None:
+    with Tokens(village) as tokens:
+        assert tokens.ask(line)["kind"] == "request"
+
+
+def test_who_is_not_the_relay_gets_no_token(village: Village, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Tokens(village, relay_uid=OWN_UID + 2) as tokens:
+        monkeypatch.setattr("mojomail.secretserver.peer_of", lambda _: Peer(1, OWN_UID + 1))
+        with pytest.raises((json.JSONDecodeError, ConnectionError)):
+            tokens.ask({"sender": "asha@outlook.com"})
+        assert tokens.given == 0
+
+
+def test_postfix_gets_no_token(village: Village) -> None:
+    with Tokens(village) as tokens:
+        assert mapped(tokens.run, "asha@outlook.com")[0].startswith("TEMP ")
+        assert tokens.given == 0
 
 
 def test_only_one_map_is_there(server: Path, made: Account) -> None:

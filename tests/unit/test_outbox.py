@@ -183,6 +183,44 @@ def test_mail_of_strangers_and_of_the_node_is_not_ours() -> None:
             "status=sent (250 2.0.0 <asha> Saved)",
             None,
         ),
+        (
+            "postfix/oauth/lmtp",
+            "4bX2Yz1: to=<x@far.example>, relay=mojo.home.arpa[/run/mojomail/relay], delay=3, delays=1/0/1/1, "
+            "dsn=2.0.0, status=sent (250 2.0.0 OK <1795@smtp.office365.com> [Hostname=BM1])",
+            Attempt(
+                "4bX2Yz1",
+                "x@far.example",
+                Fate.SENT,
+                "mojo.home.arpa[/run/mojomail/relay]",
+                "250 2.0.0 OK <1795@smtp.office365.com> [Hostname=BM1]",
+            ),
+        ),
+        (
+            "postfix/oauth/lmtp",
+            "4bX2Yz1: to=<x@far.example>, relay=mojo.home.arpa[/run/mojomail/relay], delay=3, delays=1/0/1/1, "
+            "dsn=4.7.8, status=deferred (host mojo.home.arpa[/run/mojomail/relay] said: 454 4.7.8 Authentication "
+            "failed: smtp.office365.com said: 535 5.7.3 Authentication unsuccessful (in reply to RCPT TO command))",
+            Attempt(
+                "4bX2Yz1",
+                "x@far.example",
+                Fate.DEFERRED,
+                "mojo.home.arpa[/run/mojomail/relay]",
+                "454 4.7.8 Authentication failed: smtp.office365.com said: 535 5.7.3 Authentication unsuccessful "
+                "(in reply to RCPT TO command)",
+            ),
+        ),
+        (
+            "postfix/oauth/lmtp",
+            "4bX2Yz1: to=<x@far.example>, relay=none, delay=3, delays=3/0/0/0, dsn=4.4.1, "
+            "status=deferred (connect to mojo.home.arpa[/run/mojomail/relay]: Connection refused)",
+            Attempt(
+                "4bX2Yz1",
+                "x@far.example",
+                Fate.DEFERRED,
+                "none",
+                "connect to mojo.home.arpa[/run/mojomail/relay]: Connection refused",
+            ),
+        ),
         ("postfix/qmgr", "4bX2Yz1: removed", None),
     ],
 )

@@ -90,9 +90,12 @@ CREATE VIEW postfix_sender_login (address, login) AS
 CREATE VIEW postfix_relayhost (address, relayhost) AS
     SELECT every_address.address, '[' || smtp_host || ']:' || smtp_port FROM every_address JOIN account ON account.id = account;
 
--- sender_dependent_default_transport_maps: `relay465` speaks TLS from the first byte, `smtp` asks for it by STARTTLS.
+-- sender_dependent_default_transport_maps: `relay465` speaks TLS from the first byte, `smtp` asks for it by STARTTLS;
+-- who logs in by token goes by way of mojomail-relay, which knows the provider by itself.
 CREATE VIEW postfix_transport (address, transport) AS
-    SELECT every_address.address, iif(smtp_tls = 'tls', 'relay465', 'smtp') || ':[' || smtp_host || ']:' || smtp_port
+    SELECT every_address.address,
+           iif(secret_kind = 'oauth2', 'oauth:unix:/run/mojomail/relay',
+               iif(smtp_tls = 'tls', 'relay465', 'smtp') || ':[' || smtp_host || ']:' || smtp_port)
     FROM every_address JOIN account ON account.id = account;
 
 -- virtual_alias_maps: mail to anybody of this node stays here. `mailbox` is the one local address of the person.

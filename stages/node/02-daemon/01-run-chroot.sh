@@ -1,3 +1,4 @@
 #!/bin/bash -e
 
-systemctl enable mojomaild.service mojomail-prepare.service
+systemd-sysusers mojomail-relay.conf
+systemctl enable mojomaild.service mojomail-prepare.service mojomail-relay.socket
