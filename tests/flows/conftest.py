@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, SEED, Measure
-from tests.flows.mailoffice import FRIEND, SERVICES, VILLAGE, MailOffice
+from tests.flows.mailoffice import MailOffice, set_up
 from tests.lab.daemontree import ensure_tree
 from tests.lab.machine import LANES, Machine
 from tests.lab.world import World
@@ -133,27 +133,7 @@ def villagers(booted: Machine, world: World, tmp_path_factory: pytest.TempPathFa
         link.use("lan")
     booted.restore("booted")
     with bundle_if_it_fails(booted):
-        for unit in (f"{name}.service" for name in SERVICES):
-            booted.wait_for_unit(unit)
-        booted.send_file(world.internet.authority_pem().encode(), "/usr/local/share/ca-certificates/lab.crt")
-        booted.succeed("update-ca-certificates", limit=300)
-        booted.succeed("nmcli connection add type ethernet ifname eth1 con-name way-out connection.zone uplink")
-        booted.succeed("nmcli --wait 60 connection up way-out", limit=90)
-        ca = tmp_path_factory.mktemp("office") / "node-ca.crt"
-        ca.write_bytes(booted.read_file("/etc/ssl/mojomail/ca.crt"))
-        office = MailOffice(booted, world, ca)
-        world.internet.add_account(FRIEND, "afriendspassword")
-        for villager in VILLAGE:
-            office.take_in(villager)
-        office.wait_for_link(True)
-        for villager in VILLAGE:
-            office.wait_until(
-                lambda villager=villager: all(
-                    one["synced_at"] for one in office.ask("status", "--person", villager.login)["accounts"]
-                ),
-                f"the accounts of {villager.login} having been fetched",
-                limit=600,
-            )
+        office = set_up(booted, world, tmp_path_factory.mktemp("office"))
         booted.snapshot("office")
     return office
 
@@ -165,9 +145,7 @@ def office(villagers: MailOffice, world: World) -> MailOffice:
         link.use("lan")
     villagers.node.restore("office")
     world.internet.clear()
-    world.internet.add_account(FRIEND, "afriendspassword")
-    for villager in VILLAGE:
-        villagers.open_far_accounts(villager)
+    villagers.open_far_accounts()
     return villagers
 
 

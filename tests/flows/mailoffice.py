@@ -93,18 +93,23 @@ class MailOffice:
         return json.loads(result.stdout) if result.stdout.strip() else {}
 
     def take_in(self, villager: Villager, *, test: bool = True) -> None:
-        """Add a person with all accounts, at the far side too."""
-        self.open_far_accounts(villager)
+        """Add a person with all accounts, which are there at the far side."""
         self.ask("person", "add", villager.login, "--name", villager.name, "--language", villager.language,
                  secret=villager.password)  # fmt: skip
         for address, secret in villager.secrets.items():
             told = [*SERVERS.get(address.partition("@")[2], ()), *([] if test else ["--no-test"])]
             self.ask("account", "add", villager.login, address, *told, secret=secret)
 
-    def open_far_accounts(self, villager: Villager) -> None:
-        """Open the accounts at the providers."""
-        for address, secret in villager.secrets.items():
-            self.world.internet.add_account(address, secret)
+    def open_far_accounts(self) -> None:
+        """Open everybody's accounts at the providers."""
+        self.world.internet.add_account(FRIEND, "afriendspassword")
+        for villager in VILLAGE:
+            for address, secret in villager.secrets.items():
+                self.world.internet.add_account(address, secret)
+
+    def fetched(self, villager: Villager) -> bool:
+        """Whether each account of a person has been fetched at least once."""
+        return all(one["synced_at"] for one in self.ask("status", "--person", villager.login)["accounts"])
 
     def outbox(self, villager: Villager | None = None) -> list[dict[str, Any]]:
         """The outbox of a person, or everybody's."""
@@ -200,3 +205,26 @@ class MailOffice:
     def wait_until(self, condition: Callable[[], Any], what: str, limit: float = ARRIVES) -> Any:
         """Wait for anything else."""
         return self.node.wait_until(condition, limit, what)
+
+
+def set_up(node: Machine, world: World, directory: Path) -> MailOffice:
+    """Take the village's people in on a node that is up, and fetch their mail once. `directory` is for the CA's file.
+
+    What the set-up of a real node does, by the same commands: trust the lab's authority, name the way out.
+    """
+    for name in SERVICES:
+        node.wait_for_unit(f"{name}.service")
+    node.send_file(world.internet.authority_pem().encode(), "/usr/local/share/ca-certificates/lab.crt")
+    node.succeed("update-ca-certificates", limit=300)
+    node.succeed("nmcli connection add type ethernet ifname eth1 con-name way-out connection.zone uplink")
+    node.succeed("nmcli --wait 60 connection up way-out", limit=90)
+    ca = directory / "node-ca.crt"
+    ca.write_bytes(node.read_file("/etc/ssl/mojomail/ca.crt"))
+    office = MailOffice(node, world, ca)
+    office.open_far_accounts()
+    for villager in VILLAGE:
+        office.take_in(villager)
+    office.wait_for_link(True)
+    for villager in VILLAGE:
+        node.wait_until(lambda who=villager: office.fetched(who), 600, f"mail of {villager.login} fetched once")
+    return office

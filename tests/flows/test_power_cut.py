@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -11,14 +12,17 @@ import pytest
 
 from tests.conftest import SEED
 from tests.flows.conftest import LIMITS, bundle_if_it_fails
+from tests.flows.mailoffice import ARRIVES, ASHA, FRIEND, RAVI, letter, set_up
 from tests.lab import processes
-from tests.lab.machine import Machine
+from tests.lab.machine import LANES, Machine
+from tests.lab.world import World
 
 
 @pytest.fixture(scope="module")
-def mortal(image: Path, out: Path) -> Iterator[Machine]:
+def mortal(image: Path, world: World, out: Path) -> Iterator[Machine]:
     """A machine whose power can be cut, booted once."""
-    with Machine(image, power_cuts=True, logs=out / "power", name="power", seed=SEED) as machine:
+    wires, logs = world.wires, out / "power"
+    with Machine(image, LANES["virt"], wires=wires, power_cuts=True, logs=logs, name="power", seed=SEED) as machine:
         with bundle_if_it_fails(machine):
             machine.start()
             machine.wait_for_login(LIMITS["virt"])
@@ -62,3 +66,40 @@ def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(mortal: Machine
     mortal.wait_for_control(limit=LIMITS["virt"])
     assert mortal.succeed("cat /root/kept") == "kept\n"
     assert mortal.succeed("cat /root/lost 2>/dev/null || true") == ""
+
+
+def test_a_power_cut_in_the_middle_of_everything_loses_no_mail_and_doubles_none_here(
+    mortal: Machine, world: World, tmp_path: Path
+) -> None:
+    office = set_up(mortal, world, tmp_path)
+    internet, (gmail, yahoo), home = world.internet, ASHA.addresses, RAVI.addresses[0]
+    coming = {
+        ASHA: [f"to {gmail}, {number}" for number in range(6)],
+        RAVI: [f"to {home}, {number}" for number in range(3)],
+    }
+    office.link(False)
+    for address, villager in ((gmail, ASHA), (home, RAVI)):
+        internet.put_all(address, [letter(FRIEND, address, subject=each).as_bytes() for each in coming[villager]])
+    going = {
+        f"from {sender}": office.send(ASHA, letter(sender, FRIEND, subject=f"from {sender}"))
+        for sender in (gmail, yahoo)
+    }
+    office.send(RAVI, letter(home, gmail, subject="from the village"))
+    written = len(mortal.write_log.flush_points) + random.Random(f"{SEED} cut").randint(2, 60)
+    office.link(True)
+    mortal.wait_until(
+        lambda: len(mortal.write_log.flush_points) >= written or len(office.mails(ASHA)) == 7, ARRIVES, "the cut"
+    )
+    mortal.power_cut(seed=SEED)
+    mortal.start()
+    mortal.wait_for_control(limit=LIMITS["virt"])
+    for subject in going:
+        office.wait_for_arrival(FRIEND, subject, limit=3 * ARRIVES)
+    for villager, subjects in coming.items():
+        for subject in subjects:
+            office.wait_for_mail(villager, subject, limit=3 * ARRIVES)
+        here = office.subjects(villager)
+        assert sorted(here) == sorted([*subjects, *(["from the village"] if villager is ASHA else [])])
+    twice = [subject for subject in going if len(office.arrived(FRIEND, subject)) > 1]
+    assert len(twice) <= 1, "at most the one whose answer from the provider was on its way when the power went"
+    assert not [mail for mail in office.outbox() if mail["state"] == "refused"]
