@@ -12,7 +12,7 @@ from .join import DOMAIN, WIFI_ADDRESS
 from .keyfiles import LAN_CABLE, LAN_WIFI, LINK, SETUP, firewall, keyfiles
 from .office import Office
 from .process import Runner, demand, run
-from .settings import Person, Settings
+from .settings import Account, Person, Settings
 from .surroundings import Surroundings
 
 SERVICES = ("postfix.service", "dovecot.service", "nginx.service", "mojomaild.service")
@@ -20,6 +20,8 @@ CERTIFICATE = "mojomail-certificate.service"
 """Makes the servers' certificate again when the node has another name or address."""
 CONNECTIONS = Path("etc/NetworkManager/system-connections")
 AUTHORITIES = Path("usr/local/share/ca-certificates")
+LINK_WAIT = 45
+"""Seconds that a link has to come up: a dongle that looks for its network takes half a minute."""
 SSH_RULE = "# ssh, by key only; who guesses is slowed down.\n" + (
     "add rule inet filter services tcp dport 22 ct state new limit rate 10/minute burst 20 packets accept\n"
 )
@@ -187,7 +189,7 @@ def _connections(settings: Settings, site: Site) -> Action:
 
 def _link(settings: Settings, site: Site) -> Iterator[Action]:
     if settings.link.kind != "none":
-        yield site.command("link", "nmcli", "--wait", "0", "connection", "up", LINK, needed=False)
+        yield site.command("link", "nmcli", "--wait", str(LINK_WAIT), "connection", "up", LINK, needed=False)
     yield site.command("link", "nmcli", "connection", "delete", SETUP, needed=False)
 
 
@@ -205,7 +207,7 @@ def _trust(settings: Settings, site: Site) -> Iterator[Action]:
         yield Action(
             *("trust", "certificates"),
             trusted,
-            lambda: (demand(site.runner, "update-ca-certificates", limit=180.0), None)[1],
+            lambda: (demand(site.runner, "update-ca-certificates", limit=300.0), None)[1],
         )
     if settings.ssh_keys:
         folder = site.root / "root/.ssh"
@@ -224,17 +226,30 @@ def _people(settings: Settings, site: Site) -> Iterator[Action]:
     for person in settings.people:
         yield _person(person, office)
         for account in person.accounts:
-            words = (person.login, account.address, account.imap, account.smtp, account.password)
-            yield Action(
-                *("people", account.address),
-                lambda words=words: words[1].lower() in office.addresses(words[0]),  # type: ignore[misc]
-                lambda words=words: office.add_account(*words),  # type: ignore[misc]
-            )
+            yield _account(person, account, office)
 
 
 def _person(person: Person, office: Office) -> Action:
+    """A person as the answers have it. Whether the password is in force cannot be seen, so it is set each time."""
     words = (person.login, person.name, person.language, person.password)
-    return Action("people", person.login, lambda: office.has_person(person.login), lambda: office.add_person(*words))
+
+    def apply() -> None:
+        if office.has_person(person.login):
+            office.change_person(*words)
+        else:
+            office.add_person(*words)
+
+    return Action("people", person.login, lambda: False, apply)
+
+
+def _account(person: Person, account: Account, office: Office) -> Action:
+    def apply() -> None:
+        if account.address.lower() not in office.addresses(person.login):
+            office.add_account(person.login, account.address, account.imap, account.smtp, account.password)
+        else:
+            office.change_account(account.address, account.imap, account.smtp, account.password)
+
+    return Action("people", account.address, lambda: False, apply)
 
 
 def _services(site: Site) -> Iterator[Action]:

@@ -84,6 +84,21 @@ class Office:
         words += ["--secret-fd", "0"] if secret else ["--no-secret"]
         demand(self._run, COMMAND, *words, stdin=f"{secret}\n" if secret else "")
 
+    def change_person(self, login: str, name: str, language: str, password: str) -> None:
+        """Bring a person up to date. Raises SystemFault."""
+        demand(self._run, COMMAND, "person", "set", login, "--name", name, "--language", language)
+        demand(self._run, COMMAND, "person", "passwd", login, "--password-fd", "0", stdin=f"{password}\n")
+
+    def change_account(self, address: str, imap: str, smtp: str, secret: str) -> None:
+        """Bring an account up to date, as far as servers and a secret are given. Raises SystemFault."""
+        words = ["--imap", server(imap, 993, 143)] if imap else []
+        words += ["--smtp", server(smtp, 465, 587)] if smtp else []
+        if words:
+            demand(self._run, COMMAND, "account", "set", address, *words)
+        if secret:
+            passwd = (COMMAND, "account", "passwd", address, "--no-test", "--secret-fd", "0")
+            demand(self._run, *passwd, stdin=f"{secret}\n")
+
     def try_account(self, address: str, language: str) -> Verdict:
         """Log in to an account's servers for real, two minutes at most; reasons come in the given language."""
         done = self._run(COMMAND, "account", "test", address, "--json", limit=120.0, language=language)

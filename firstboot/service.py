@@ -34,6 +34,11 @@ from .wizard import Wizard
 
 ROOT = Path("/")
 TEXT_REFRESH = 1.0
+LOOK_AGAIN = 5.0
+"""Seconds between two looks at the network's addresses."""
+COMING = f"EXTEND_TIMEOUT_USEC={20_000_000}"
+"""For systemd: it goes on, the first picture needs up to 20 s from here (sd_notify(3))."""
+ERASING = f"EXTEND_TIMEOUT_USEC={3600_000_000}"
 HARDWARE = 8.0
 """Seconds; a part of the time that systemd gives the first picture."""
 
@@ -56,9 +61,11 @@ class Setup:
 
     def begin(self) -> Wizard:
         """The wizard where it stands; a new one takes in what lies on the card."""
+        notify(COMING)
         fresh = not self.journal.path.exists()
         wizard = Wizard(self.journal, self.site.around, set_clock=set_clock)
         if wizard.state.erase:
+            notify(ERASING)
             Office().remove_everybody()
             wizard.take(replace(wizard.state, erase=False))
         if fresh:
@@ -84,18 +91,25 @@ class Setup:
         wizard.listen(self._wanted.set)
         self._wanted.set()
 
+        ended = threading.Event()
+
         def connect() -> None:
             network.start()
             wizard.changed()
+            while not ended.wait(LOOK_AGAIN):
+                if network.look():
+                    wizard.changed()
 
         if server and not wizard.state.unattended:
             threading.Thread(target=connect, name="network", daemon=True).start()
+        notify(COMING)
         try:
             if text:
                 self._run_text(wizard, lambda: network.aside("en", self.gate.pin, port, self.gate.locked()).brief)
             else:
                 self._run_tv(wizard, network, port)
         finally:
+            ended.set()
             if server:
                 server.close()
                 network.stop()
@@ -135,6 +149,7 @@ class Setup:
                 return Aside()
             return network.aside(wizard.language, self.gate.pin, port, self.gate.locked())
 
+        notify(COMING)
         ready = [lambda: notify("READY=1")]
         with Console(root=self.site.root) as console:
             devices, output = Devices(self.site.root), Output(self.site.root)

@@ -18,6 +18,8 @@ from .texts import texts
 RUNTIME = Path("run/NetworkManager/system-connections")
 """Connections of this start only."""
 DEFAULT_COUNTRY = "IN"
+SETTING_UP = Path("run/mojomail/setting-up")
+"""While this is there, the web server's first page leads to the wizard (nginx/mojomail-open.conf)."""
 
 
 class SetupNetwork:
@@ -40,10 +42,11 @@ class SetupNetwork:
             self._site.runner("nmcli", "connection", "reload", limit=20.0)
             self.up = self._site.runner("nmcli", "--wait", "25", "connection", "up", SETUP, limit=40.0).code == 0
         self.let_in()
-        self.look()
 
     def let_in(self) -> None:
         """Let phones through the firewall, from the village side; a reload of its rules takes that back."""
+        with contextlib.suppress(OSError):
+            write_file(self._site.root / SETTING_UP, b"")
         around = self._site.around
         inside = ", ".join(f'"{name}"' for name in (*around.radios(), *around.sockets()))
         if not inside:
@@ -52,22 +55,25 @@ class SetupNetwork:
             words = f"iifname {{ {inside} }} {rule} accept"
             self._site.runner("nft", f"add rule inet filter services {words}", limit=10.0)
 
-    def look(self) -> None:
-        """See which address a phone can use now."""
+    def look(self) -> bool:
+        """See which address a phone can use now; whether it is another one than before."""
+        before = self.address
         found = self._site.around.addresses()
         inside = (*self._site.around.sockets(), *self._site.around.radios())
         self.address = WIFI_ADDRESS if self.up else next((found[name] for name in inside if name in found), "")
+        return self.address != before
 
     def applied(self, join: Join) -> None:
         """The village's own network is there now."""
-        self.up = False
+        self.up = bool(join.wifi)
         self.let_in()
-        self.look()
         if join.wifi:
-            self.name, self.passphrase, self.up, self.address = join.wifi, join.passphrase, True, WIFI_ADDRESS
+            self.name, self.passphrase = join.wifi, join.passphrase
+        self.look()
 
     def stop(self) -> None:
         """Let nobody in any more."""
+        (self._site.root / SETTING_UP).unlink(missing_ok=True)
         (self._site.root / RUNTIME / f"{SETUP}{ENDING}").unlink(missing_ok=True)
         self._site.runner("nft", "-f", "/etc/nftables.conf", limit=20.0)
 

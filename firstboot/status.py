@@ -22,8 +22,7 @@ MEGABYTE = 1_000_000
 class Status:
     """The node's state.
 
-    link          up, down, connecting, or "" when not known
-    signal        strength in %, None when not known
+    link          up, down, or "" when not known
     waiting       mails that have yet to go out, None when not known
     last_contact  seconds since 1970, None for never
     free          bytes free on the card
@@ -31,7 +30,6 @@ class Status:
     """
 
     link: str = ""
-    signal: int | None = None
     waiting: int | None = None
     last_contact: int | None = None
     free: int = 0
@@ -46,21 +44,25 @@ def read_status(root: Path) -> Status:
         told = {}
     told = told if isinstance(told, dict) else {}
     link = told.get("link")
-    link = link if isinstance(link, dict) else {"state": link}
+    link = link if isinstance(link, dict) else {}
     try:
         celsius: int | None = round(int((root / TEMPERATURE).read_text()) / 1000)
     except (OSError, ValueError):
         celsius = None
-    state = str(link.get("state") or "")
     card = os.statvfs(root)
     return Status(
-        link=state if state in ("up", "down", "connecting") else "",
-        signal=_number(link.get("signal")),
+        link=_link(link),
         waiting=_number(told.get("waiting")),
-        last_contact=_number(told.get("last_contact")),
+        last_contact=_number(link.get("contact")),
         free=card.f_bavail * card.f_frsize,
         celsius=celsius,
     )
+
+
+def _link(told: dict[str, Any]) -> str:
+    if not isinstance(told.get("up"), bool):
+        return ""
+    return "up" if told["up"] else "down"
 
 
 def _number(value: Any) -> int | None:
@@ -87,8 +89,6 @@ def ago(seconds: float, said: Texts) -> str:
 def facts(status: Status, now: float, said: Texts) -> list[tuple[str, str, bool]]:
     """What the screen says: label, value, and whether it is trouble."""
     link = said.say(f"state|{status.link or 'unknown'}")
-    if status.link == "up" and status.signal is not None:
-        link += f", {said.say('state|signal', n=status.signal)}"
     last = said.say("state|never") if status.last_contact is None else ago(now - status.last_contact, said)
     waiting = said.say("state|unknown") if status.waiting is None else str(status.waiting)
     told = [

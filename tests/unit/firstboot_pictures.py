@@ -39,7 +39,7 @@ GOLDEN = (
 )
 PASSWORD = "kamu-ripo-tevu-482"
 JOIN = Join("Rampur Post", PASSWORD, "https://rampur.home.arpa", "https://10.77.0.1")
-STATUS = Status("down", None, 12, 1_800_000_000 - 7800, 7_200_000_000, 84)
+STATUS = Status("down", 12, 1_800_000_000 - 7800, 7_200_000_000, 84)
 NOW = 1_800_000_000
 FAULTS = [f"mojomail.yaml:{line}:5: people.0.login cannot be this (did you mean that?)" for line in range(1, 12)]
 TOUCH = 3.0

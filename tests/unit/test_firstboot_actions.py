@@ -63,8 +63,18 @@ def test_what_is_in_force_is_not_done_again(tmp_path: Path) -> None:
     accounts = [{"address": account.address} for account in settings.people[0].accounts]
     programs = Programs({"mojomail account list": Done(0, json.dumps(accounts))})
     again = apply(settings, site_at(tmp_path, programs))
-    assert not [name for name in again if name.startswith("etc/") or name in ("password", "asha", "connections")]
+    assert not [name for name in again if name.startswith("etc/") or name in ("password", "connections")]
     assert not [call for call in programs.calls if "add" in call and call[0] == "mojomail"]
+
+
+def test_an_account_password_that_was_mended_takes_the_place_of_the_wrong_one(tmp_path: Path) -> None:
+    settings = village(tmp_path)
+    accounts = [{"address": account.address} for account in settings.people[0].accounts]
+    programs = Programs({"mojomail account list": Done(0, json.dumps(accounts))})
+    apply(settings, site_at(tmp_path, programs))
+    given = dict(zip(programs.calls, programs.read, strict=True))
+    change = ("mojomail", "account", "passwd", accounts[0]["address"], "--no-test", "--secret-fd", "0")
+    assert given[change] == f"{SECRETS[3]}\n"
 
 
 def test_another_network_leaves_nothing_of_the_first(tmp_path: Path) -> None:

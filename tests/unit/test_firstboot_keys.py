@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -186,11 +187,24 @@ def test_passwords_differ_and_can_be_typed_on_a_phone() -> None:
     assert len(made) == 200 and all(word.isascii() and len(word) == 18 and word.islower() for word in made)
 
 
-@pytest.mark.parametrize("text", ["", "rubbish", "[]", '{"link": 5}', '{"link": {"state": "up", "signal": "x"}}'])
+def test_the_state_is_what_the_mail_office_says(tmp_path: Path) -> None:
+    (tmp_path / "run/mojomail").mkdir(parents=True)
+    link = {"up": True, "kind": "dongle", "name": "mojomail-link", "metered": True, "reached": False, "contact": 90}
+    told = {"v": 1, "at": 100, "link": link, "receiving": False, "sending": False, "waiting": 3}
+    (tmp_path / "run/mojomail/status.json").write_text(json.dumps(told))
+    status = read_status(tmp_path)
+    assert (status.link, status.waiting, status.last_contact) == ("up", 3, 90)
+    told["link"] = link | {"up": False, "contact": None}
+    (tmp_path / "run/mojomail/status.json").write_text(json.dumps(told))
+    assert (read_status(tmp_path).link, read_status(tmp_path).last_contact) == ("down", None)
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", "[]", '{"link": 5}', '{"link": {"up": "yes", "contact": "x"}}'])
 def test_a_status_that_is_strange_is_not_known(tmp_path: Path, text: str) -> None:
     (tmp_path / "run/mojomail").mkdir(parents=True)
     (tmp_path / "run/mojomail/status.json").write_text(text)
-    assert read_status(tmp_path).waiting is None
+    status = read_status(tmp_path)
+    assert (status.link, status.waiting, status.last_contact) == ("", None, None)
 
 
 @pytest.mark.parametrize(
