@@ -9,7 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 OUT := tests/out
 
-.PHONY: help image setup setup-dev setup-host check test test-build test-flows lab bench docs clean
+.PHONY: help image setup setup-dev setup-host check test test-build test-node test-flows lab bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -44,6 +44,9 @@ check: setup-dev ## Linters, types and unit tests, before each commit
 
 test-build: setup-dev ## Builds of every kind
 	$(RUN) -m pytest tests/build -q --numprocesses=2 --dist=loadfile --junit-xml=$(OUT)/build.xml
+
+test-node: setup-dev ## What runs on the node, with real servers and no machine
+	$(RUN) -m pytest tests/node -q --numprocesses=4 --junit-xml=$(OUT)/node.xml
 
 test-flows: setup-dev ## The image in deploy/, booted, with an internet and a village around it
 	MOJOMAIL_IMAGE="$${MOJOMAIL_IMAGE:-$(abspath $(DEPLOY))/mojomail-$(PROFILE).img}" \

@@ -16,7 +16,8 @@ from typing import Any
 from imagebuilder import namespace
 from imagebuilder.errors import BuildError
 from imagebuilder.overlay import mount_overlay
-from tests.lab.daemontree import USERS, in_use
+from tests.lab.daemontree import USERS
+from tests.lab.packagetree import in_use
 from tests.lab.processes import find_program, run, start
 
 UNMOUNT_LIMIT = 5.0
