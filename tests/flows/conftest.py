@@ -107,7 +107,7 @@ def booted(image: Path, world: World, out: Path, measure: Measure) -> Iterator[M
         with bundle_if_it_fails(machine):
             machine.start()
             machine.wait_for_login(LIMITS["virt"])
-            machine.wait_for_control(60)
+            machine.wait_for_control(LIMITS["virt"])
             measure("boot", machine.boot_seconds, "s", lane="virt")
             machine.settle()
             for card, network in (("eth0", "10.77.0."), ("eth1", "192.0.2.")):
@@ -167,7 +167,7 @@ def raspi3b(image: Path, out: Path, measure: Measure) -> Iterator[Machine]:
         with bundle_if_it_fails(machine):
             machine.start()
             machine.wait_for_login(LIMITS["raspi3b"])
-            machine.wait_for_control(120)
+            machine.wait_for_control(LIMITS["raspi3b"])
             measure("boot", machine.boot_seconds, "s", lane="raspi3b")
             machine.settle()
         yield machine

@@ -94,7 +94,7 @@ def second(second_card: Machine) -> Machine:
         machine.start()
         pull_cables(machine)
         machine.wait_for_login(LIMITS["virt"])
-        machine.wait_for_control(60)
+        machine.wait_for_control(LIMITS["virt"])
         machine.settle()
     return machine
 

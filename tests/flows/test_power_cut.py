@@ -26,7 +26,7 @@ def mortal(image: Path, world: World, out: Path) -> Iterator[Machine]:
         with bundle_if_it_fails(machine):
             machine.start()
             machine.wait_for_login(LIMITS["virt"])
-            machine.wait_for_control(60)
+            machine.wait_for_control(LIMITS["virt"])
             machine.settle()
         yield machine
 

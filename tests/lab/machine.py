@@ -2,7 +2,7 @@
 
     with Machine(Path("deploy/mojomail-village.img")) as node:
         node.start()
-        node.wait_for_control(limit=120)
+        node.wait_for_control(limit=600)
         node.succeed("systemctl is-system-running --wait", limit=300)
         node.screenshot(Path("screen.png"))
 
