@@ -14,6 +14,9 @@ from .trial import Trial
 from .wizard import Wizard
 from .work import Progress
 
+PREPARED = "mojomail-prepare.service"
+"""Makes the mail office's database and the key of its vault, at each start."""
+
 log = logging.getLogger(__name__)
 
 
@@ -30,6 +33,9 @@ def _apply(wizard: Wizard, site: Site) -> str:
     progress = Progress()
     group = ""
     try:
+        # After a power cut this may be early in a start: what the actions stand on has to be there.
+        site.around.await_network()
+        site.runner("systemctl", "start", PREPARED, limit=180.0)
         for action in actions(settings_from(wizard.answers), site):
             if action.group != group:
                 group = action.group

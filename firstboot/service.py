@@ -25,11 +25,13 @@ from .phone.server import PhoneServer
 from .plaintext import PlainText, Terminal
 from .preset import FILE
 from .readiness import notify
+from .screens import Screen
 from .seal import CredentialSeal
 from .setupnetwork import SetupNetwork
 from .statesocket import StateSocket
 from .suggestions import pin
 from .surroundings import Surroundings
+from .tv.editing import Entry
 from .wizard import Wizard
 
 ROOT = Path("/")
@@ -38,6 +40,7 @@ LOOK_AGAIN = 5.0
 """Seconds between two looks at the network's addresses."""
 COMING = f"EXTEND_TIMEOUT_USEC={20_000_000}"
 """For systemd: it goes on, the first picture needs up to 20 s from here (sd_notify(3))."""
+WAITING = f"EXTEND_TIMEOUT_USEC={150_000_000}"
 ERASING = f"EXTEND_TIMEOUT_USEC={3600_000_000}"
 HARDWARE = 8.0
 """Seconds; a part of the time that systemd gives the first picture."""
@@ -78,6 +81,8 @@ class Setup:
 
     def _wait_for_sockets(self) -> None:
         """Give the network hardware, which on a Pi 3 hangs on USB, time to be found: a preset is checked against it."""
+        notify(WAITING)
+        self.site.around.await_network()
         until = time.monotonic() + HARDWARE
         while not self.site.around.sockets() and time.monotonic() < until:
             time.sleep(0.2)
@@ -131,7 +136,7 @@ class Setup:
                 wizard.answer(JOIN, "finish")  # nobody reads it; the state screen says the same
 
     def _run_text(self, wizard: Wizard, aside: Callable[[], str]) -> None:
-        with_state = StateSocket(self.site.root, lambda: _told(wizard, ""))
+        with_state = StateSocket(self.site.root, lambda: _told(wizard.screen()))
         notify("READY=1")
         try:
             PlainText(wizard, Terminal.standard(), aside, lambda: time.sleep(TEXT_REFRESH)).run()
@@ -156,10 +161,12 @@ class Setup:
             television = Television(
                 wizard, devices, console, output, aside=aside, on_frame=lambda: ready.pop()() if ready else None
             )
-            told = StateSocket(
-                self.site.root,
-                lambda: _told(wizard, "" if television.screen.look == "secret" else television.entry.text),
-            )
+
+            def tell() -> dict[str, object]:
+                beside = {"beside": [list(row) for row in aside().lines], "keyboard": devices.has_keyboard}
+                return _told(television.screen, television.entry) | beside
+
+            told = StateSocket(self.site.root, tell)
             try:
                 television.run()
             finally:
@@ -189,13 +196,17 @@ class Setup:
         self.journal.begin_anew(State(answers=answers, erase=erase))
 
 
-def _told(wizard: Wizard | Later, typed: str) -> dict[str, object]:
-    """What the state socket tells."""
-    screen = wizard.screen()
+def _told(screen: Screen, entry: Entry | None = None) -> dict[str, object]:
+    """What the state socket tells: the screen that is shown, and what was typed or chosen on it so far."""
+    value = entry.text if entry else screen.value
+    if screen.choices:
+        value = screen.choices[entry.chosen].value if entry else screen.value
     return {
         "screen": screen.at,
         "field": screen.look,
-        "value": "" if screen.look == "secret" else typed or screen.value,
+        "value": "" if screen.look == "secret" else value,
+        "letters": len(value),
+        "suggested": screen.suggested and not (entry and entry.touched),
         "language": screen.language,
         "problem": screen.problem,
         "choices": [choice.value for choice in screen.choices],

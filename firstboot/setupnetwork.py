@@ -34,6 +34,7 @@ class SetupNetwork:
 
     def start(self) -> None:
         """Open it, where there is a radio; slow."""
+        self._site.around.await_network()
         if self.radio:
             point = AccessPoint(DEFAULT_COUNTRY, self.name, self.passphrase)
             path = self._site.root / RUNTIME / f"{SETUP}{ENDING}"

@@ -1,4 +1,4 @@
-"""Which screen is shown, for tests: one line of JSON to whoever connects. Never a secret."""
+"""Which screen is shown, for tests: one line of JSON to root, who connects. No answer that is a secret is in it."""
 
 from __future__ import annotations
 

@@ -69,6 +69,10 @@ class Surroundings:
         device = self.root / "dev"
         return any(device.glob("cdc-wdm*")) or any(device.glob("ttyUSB*"))
 
+    def await_network(self) -> None:
+        """Wait until what looks after the network has started, at each start of the machine."""
+        self._run("systemctl", "start", "nftables.service", "NetworkManager.service", limit=120.0)
+
     def addresses(self) -> dict[str, str]:
         """The IPv4 address of each interface that has one, loopback left out."""
         found: dict[str, str] = {}
