@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from .durable import DISK, Disk, write_file
-from .errors import FaultyFile
+from .errors import Fault, FaultyFile
 from .imagersettings import USER_DATA, read_imager, redact_imager
 from .journal import State
 from .phases import APPLY
@@ -48,7 +48,7 @@ def _take_preset(wizard: Wizard, path: Path) -> None:
     try:
         text = path.read_bytes()[:LARGEST].decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise FaultyFile(FILE, []) from None
+        raise FaultyFile(FILE, [Fault(0, 0, "this is no text in UTF-8", "save it again as UTF-8")]) from None
     preset = read_preset(text, wizard.around)
     given = tuple(path for path, _ in preset.answers.leaves())
     if "keeper.hash" in given:
