@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab.hands import Hands
+import pytest
+
+from tests.flows.conftest import bundle_if_it_fails
+from tests.lab.machine import Machine
+from tests.lab.world import World
 
 SOCKET = "/run/mojomail/firstboot-state"
 ASK = f"perl -MIO::Socket::UNIX -e 'print for IO::Socket::UNIX->new(\"{SOCKET}\")->getlines'"
@@ -22,7 +27,7 @@ Told = dict[str, Any]
 class WizardRoom:
     """The TV and the keyboard of a node. `pictures`: where to keep a picture of each screen, None for none."""
 
-    def __init__(self, node: Hands, pictures: Path | None = None) -> None:
+    def __init__(self, node: Machine, pictures: Path | None = None) -> None:
         self.node, self._pictures = node, pictures
         self.seen: list[str] = []
 
@@ -60,6 +65,41 @@ class WizardRoom:
         """Keep a picture of the screen, if pictures are kept."""
         if self._pictures is not None:
             self.node.screenshot(self._pictures / f"{name}.png")
+
+    def keep_pictures(self, place: Path) -> None:
+        """Keep a picture of each screen from now on."""
+        self._pictures = place
+
+    def pin(self) -> str:
+        """The PIN for phones, as the TV shows it once there is an address."""
+        told = self.wait_for("a PIN beside the question", lambda now: now["beside"])
+        return next("".join(value.split()) for _, value in told["beside"] if re.fullmatch(r"\d{3} \d{3}", value))
+
+    def journal(self) -> str:
+        """The wizard's state on the card."""
+        return self.node.succeed("cat /var/lib/mojomail/firstboot/journal.json")
+
+    # ---- the machine
+
+    def start_with_preset(self, text: str) -> None:
+        """Begin as a new card does that has this preset file."""
+        self.node.succeed("systemctl stop mojomail-firstboot.service && rm -rf /var/lib/mojomail/firstboot")
+        self.node.send_file(text.encode(), "/boot/firmware/mojomail.yaml")
+        self.node.succeed("sync && systemctl start --no-block mojomail-firstboot.service")
+
+    def restart(self, limit: float = 1500.0) -> None:
+        """Switch the machine off, in order, and on again, until the TV shows its state."""
+        self.node.shutdown(300)
+        self.node.start()
+        self.node.wait_for_control(limit)
+        self.wait_for_state_screen(limit)
+
+    def open_menu(self, password: str) -> None:
+        """From the state screen to the keeper's menu."""
+        self.node.key("ret")
+        self.wait_for_screen("keeper-password")
+        self.enter(password)
+        self.wait_for_screen("menu")
 
     # ---- answering
 
@@ -142,6 +182,30 @@ class WizardRoom:
     def wait_for_state_screen(self, limit: float = ANSWERED) -> Told:
         """Wait until the TV shows the node's state."""
         return self.wait_for("the state screen", lambda told: told["screen"] == "state", limit)
+
+
+@pytest.fixture(scope="session")
+def unasked(booted: Machine, world: World) -> Machine:
+    """The booted node at the wizard's first question; it trusts the lab's authority. Its snapshot is "unasked"."""
+    for link in (world.uplink, world.lan):
+        link.use("lan")
+    booted.restore("booted")
+    with bundle_if_it_fails(booted):
+        WizardRoom(booted).wait_for_screen("language")
+        booted.send_file(world.internet.authority_pem().encode(), "/usr/local/share/ca-certificates/lab.crt")
+        booted.succeed("update-ca-certificates", limit=300)
+        booted.snapshot("unasked")
+    return booted
+
+
+@pytest.fixture
+def tv(unasked: Machine, world: World) -> WizardRoom:
+    """The TV of a new node, at its first question, with good links and providers as they were."""
+    for link in (world.uplink, world.lan):
+        link.use("lan")
+    unasked.restore("unasked")
+    world.internet.clear()
+    return WizardRoom(unasked)
 
 
 def findings(told: Told) -> dict[str, str]:

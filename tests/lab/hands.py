@@ -111,3 +111,16 @@ class Hands(Guest):
             raise ValueError(f"there is no card {card!r}, only {', '.join(self.links)}")
         self.qmp("set_link", name=card, up=up)
         self.links[card] = up
+
+    def pull_keyboard(self) -> None:
+        """Pull the keyboard's plug. Raises MachineFailure when there is none."""
+        for place in ("/machine/peripheral-anon", "/machine/peripheral"):
+            for part in self.qmp("qom-list", path=place):
+                if part["type"] == "child<usb-kbd>":
+                    self.qmp("device_del", id=f"{place}/{part['name']}")
+                    return
+        raise self.failure("there is no keyboard to be pulled")
+
+    def plug_keyboard(self) -> None:
+        """Plug a keyboard in."""
+        self.qmp("device_add", driver="usb-kbd", id="keyboard")
