@@ -25,17 +25,25 @@ from tests.lab.mailprovider import Login, MailProvider
 from tests.lab.nameserver import ADDRESS, Nameserver
 from tests.lab.processes import LabError, run
 from tests.lab.providers import INBOX, PROVIDERS, provider_of
+from tests.lab.tokens import TokenBook
+from tests.lab.tokenserver import TokenServer
 
 UPLINK = f"{ADDRESS}/24"
 PROVIDERS_NET = "203.0.113.1/24"
-SERVICES = {"imap": ("imap",), "smtp": ("smtp",), "mx": ("mx",), "all": ("imap", "smtp", "mx")}
-"""What `service` may be: the mailbox's port, the one for sending, the one other providers deliver to, or all."""
+SERVICES: dict[str, tuple[str, ...]] = {"imap": ("imap",), "smtp": ("smtp",), "mx": ("mx",), "web": ("web",)}
+SERVICES["all"] = tuple(SERVICES)
+"""What `service` may be: the mailbox's port, the one for sending, the one other providers deliver to, the one that
+gives tokens, or all."""
 QUIET = 0.1
 """Seconds without a new file after which queues count as empty, bounces of what was in them included."""
 QUIET_LIMIT = 60.0
 """Seconds that mail may go on coming into queues that are being emptied; on a busy host it is over in a few."""
 CERTIFICATES = ("good", "nameless", "wrong")
 FAULTS = ("refuse", "drop", "hang")
+
+
+def _nothing() -> None:
+    """What has to be ready before a token server is: it runs from the start."""
 
 
 def authority() -> Authority:
@@ -77,12 +85,18 @@ class Internet:
             self._front = Front(self._seed)
             undo.callback(self._front.close)
             self._providers: dict[str, MailProvider] = {}
+            self._token_servers: dict[str, TokenServer] = {}
             for provider in PROVIDERS.values():
                 certificate = lab.issue(provider.name, tuple(provider.names))
                 served = self._providers[provider.name] = MailProvider(provider, self._root, certificate)
                 undo.callback(served.stop)
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(certificate.certificate, certificate.key)
+                if served.tokens is not None:
+                    server = TokenServer(served.tokens, provider.loopback, certificate)
+                    server.start()
+                    undo.callback(server.stop)
+                    self._token_servers[provider.name] = server
                 for port in provider.ports:
                     self._front.open(
                         Gate(
@@ -92,7 +106,7 @@ class Internet:
                             number=port.number,
                             wrapped=port.wrapped,
                             upstream=provider.loopback,
-                            ready=served.start,
+                            ready=_nothing if port.service == "web" else served.start,
                             context=context,
                         )
                     )
@@ -144,7 +158,7 @@ class Internet:
         return {name: list(provider.domains) for name, provider in PROVIDERS.items()}
 
     def addresses(self) -> dict[str, dict[str, str]]:
-        """The addresses of each provider's services: imap, smtp and mx."""
+        """The addresses of each provider's services: imap, smtp, mx and web."""
         return {name: provider.addresses for name, provider in PROVIDERS.items()}
 
     # ---- accounts
@@ -196,6 +210,53 @@ class Internet:
     def kick(self, address: str) -> None:
         """End the IMAP sessions of an account."""
         self._of(address).kick(address)
+
+    # ---- logins by token
+
+    def _book(self, provider: MailProvider) -> TokenBook:
+        if provider.tokens is None:
+            raise LabError(f"{provider.provider.name} gives no tokens")
+        return provider.tokens
+
+    def register(self, provider: str, client: str, secret: str = "") -> None:
+        """Let a program ask a provider for tokens, as its maker registered it; `secret` is '' for none."""
+        self._book(self._named(provider)).clients[client] = secret
+
+    def token_times(
+        self, provider: str, access: float | None = None, code: float | None = None, interval: int | None = None
+    ) -> None:
+        """Seconds that access tokens and codes given from now on are good for, and between polls for a code."""
+        times = self._book(self._named(provider)).times
+        times.access = times.access if access is None else access
+        times.code = times.code if code is None else code
+        times.interval = times.interval if interval is None else interval
+
+    def agree(self, user_code: str, address: str) -> None:
+        """A person types the code that a program shows, and lets it into the account `address`."""
+        self._book(self._of(address)).agree(user_code, self._of(address).account(address).address.lower())
+
+    def decline(self, user_code: str, address: str) -> None:
+        """A person types the code that a program shows, and says no."""
+        self._book(self._of(address)).agree(user_code, address.lower(), no=True)
+
+    def visit(self, url: str, address: str, agree: bool = True) -> str:
+        """A person opens the address that a program shows, and lets it in or not; where the browser ends."""
+        return self._book(self._of(address)).visit(
+            url, self._of(address).account(address).address.lower(), no=not agree
+        )
+
+    def revoke(self, address: str) -> None:
+        """A person takes the access back: no token for the address is good any more, sessions end."""
+        self._book(self._of(address)).revoke(address.lower())
+        self._of(address).kick(address)
+
+    def end_access(self, address: str) -> None:
+        """Let the provider refuse an address's access tokens before their time; refresh tokens stay good."""
+        self._book(self._of(address)).end_access(address.lower())
+
+    def tokens(self, address: str) -> list[str]:
+        """Every token that was given for an address, oldest first, for tests that look where they have gone."""
+        return list(self._book(self._of(address)).given.get(address.lower(), []))
 
     # ---- mailboxes
 
@@ -326,7 +387,10 @@ class Internet:
             raise LabError(f"{kind!r} is no kind of certificate; there are: {', '.join(CERTIFICATES)}")
         wanted = ("wrong.example",) if kind == "wrong" else names
         label = provider if kind == "good" else f"{provider}-{kind}"
-        served.show(authority().issue(label, wanted, common_name=kind != "nameless"))
+        certificate = authority().issue(label, wanted, common_name=kind != "nameless")
+        served.show(certificate)
+        if provider in self._token_servers:
+            self._token_servers[provider].show(certificate)
         (self._uncommon.discard if kind == "good" else self._uncommon.add)(provider)
 
     def _services(self, service: str) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ from tests.lab.mailboxes import Mailbox
 from tests.lab.milter import Milter
 from tests.lab.processes import LabError, end
 from tests.lab.providers import INBOX, Provider, provider_of
+from tests.lab.tokens import TokenBook
+from tests.lab.tokenserver import INTROSPECTION
 
 TEMPLATES = Path(__file__).parent / "templates"
 QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "saved", "trace")
@@ -34,7 +36,10 @@ START_LIMIT = 20.0
 
 @dataclass(frozen=True)
 class Login:
-    """An attempt to log in: `how` is ok, wrong (password or name) or ordinary (password where an app's is due)."""
+    """An attempt to log in: `how` is ok, wrong (password, name or token) or ordinary (password where an app's is due).
+
+    `service` is imap, smtp, or token: one that is good no more, for either. Those that were never given are nobody's
+    attempts, and not among these."""
 
     when: float
     service: str
@@ -61,6 +66,7 @@ class MailProvider:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._milter: Milter | None = None
         self._lock = threading.RLock()
+        self.tokens = None if provider.tokens is None else TokenBook(provider.tokens, self._note_refused_token)
         self._lay_out(certificate)
 
     # ---- the daemons
@@ -113,6 +119,7 @@ class MailProvider:
         text = environment.get_template(f"{file}.j2").render(
             provider=self.provider,
             size_limit=self.size_limit,
+            introspection_port=INTROSPECTION,
             plain_imap=any(port.number == 143 for port in self.provider.ports),
             greeting="Gimap ready for requests" if self.provider.name == "gmail" else "IMAP4rev1 ready",
             quota_exceeded="Quota exceeded (mailbox for user is full)",
@@ -183,6 +190,8 @@ class MailProvider:
                 self._forget(address)
             self._write_accounts()
             self.habits.clear()
+            if self.tokens is not None:
+                self.tokens.clear()
             if self.size_limit != self.provider.size_limit:
                 self.set_size_limit(self.provider.size_limit)
             self._log("logins").write_text("")
@@ -296,6 +305,10 @@ class MailProvider:
             quota = 1 if account.full else account.quota
             lines.append(f"{name}\t{account.password}\t{account.ordinary}\t{quota}\t{home}\n")
         self.root.write(f"/etc/{self.provider.name}/accounts", "".join(lines))
+
+    def _note_refused_token(self, address: str) -> None:
+        with self._log("logins").open("a") as log:
+            log.write(f"{time.time():.0f}\ttoken\t{address}\twrong\n")
 
     def logins(self, address: str) -> list[Login]:
         """The attempts to log in as an address, also with a wrong password, oldest first."""

@@ -1,6 +1,6 @@
 """The far providers of the lab: names, addresses, folders and habits of each, as a table.
 
-Addresses are of TEST-NET-3, 203.0.113.0/24 (RFC 5737). Each provider has three, so that the bytes that go to its
+Addresses are of TEST-NET-3, 203.0.113.0/24 (RFC 5737). Each provider has four, so that the bytes that go to its
 IMAP and to its SMTP can be told apart on the wire, and one can be down without the other. What the real ones do was
 seen from outside: their folder names and SPECIAL-USE (RFC 6154), their limits, and the words they refuse with.
 """
@@ -14,7 +14,7 @@ INBOX = "INBOX"
 
 @dataclass(frozen=True)
 class Port:
-    """One public port: `service` is imap, smtp or mx, `wrapped` says that TLS comes first (RFC 8314)."""
+    """One public port: `service` is imap, smtp, mx or web, `wrapped` says that TLS comes first (RFC 8314)."""
 
     service: str
     number: int
@@ -35,6 +35,24 @@ class Refusal:
 
     imap: str
     smtp: str
+
+
+@dataclass(frozen=True)
+class TokenSite:
+    """Where a provider gives tokens (OAuth2), and how: see tokens.py.
+
+    `rotates`: each use of a refresh token gives another one; `device`: people can allow access to their mail with a
+    code; `length` is that of an access token, in characters.
+    """
+
+    names: tuple[str, ...]
+    token_path: str
+    device_path: str
+    verification: str
+    scope: str
+    rotates: bool
+    device: bool
+    length: int
 
 
 @dataclass(frozen=True)
@@ -64,13 +82,14 @@ class Provider:
     """Bytes of the largest message taken, encoded as it is sent."""
     lacks: tuple[str, ...] = ()
     """Capabilities of Dovecot that the real one does not have."""
+    tokens: TokenSite | None = None
+    """Where programs get tokens to log in with; None where only passwords are taken."""
 
     @property
     def addresses(self) -> dict[str, str]:
-        """The address of each service: imap, smtp and mx."""
-        return {
-            service: f"203.0.113.{self.number * 10 + offset}" for offset, service in enumerate(("imap", "smtp", "mx"))
-        }
+        """The address of each service: imap, smtp, mx and web."""
+        services = ("imap", "smtp", "mx", "web")
+        return {service: f"203.0.113.{self.number * 10 + offset}" for offset, service in enumerate(services)}
 
     @property
     def loopback(self) -> str:
@@ -82,12 +101,14 @@ class Provider:
         """Every host name with its address."""
         where = self.addresses
         found = dict.fromkeys(self.imap_names, where["imap"]) | dict.fromkeys(self.smtp_names, where["smtp"])
+        if self.tokens is not None:
+            found |= dict.fromkeys(self.tokens.names, where["web"])
         return found | {self.mx_name: where["mx"]}
 
 
 IMAPS, IMAP = Port("imap", 993, wrapped=True), Port("imap", 143)
 SUBMISSIONS, SUBMISSION = Port("smtp", 465, wrapped=True), Port("smtp", 587)
-MX = Port("mx", 25)
+MX, WEB = Port("mx", 25), Port("web", 443, wrapped=True)
 
 _GOOGLE_HELP = "https://support.google.com/mail/?p="
 
@@ -98,7 +119,7 @@ GMAIL = Provider(
     imap_names=("imap.gmail.com",),
     smtp_names=("smtp.gmail.com",),
     mx_name="gmail-smtp-in.l.google.com",
-    ports=(IMAPS, SUBMISSIONS, SUBMISSION, MX),
+    ports=(IMAPS, SUBMISSIONS, SUBMISSION, MX, WEB),
     folders=(
         Folder("[Gmail]/All Mail", "All"),
         Folder("[Gmail]/Drafts", "Drafts"),
@@ -124,6 +145,16 @@ GMAIL = Provider(
     sent_folder="[Gmail]/Sent Mail",
     all_folder="[Gmail]/All Mail",
     lacks=("QRESYNC", "THREAD=REFERENCES", "THREAD=REFS", "THREAD=ORDEREDSUBJECT", "SORT", "SORT=DISPLAY"),
+    tokens=TokenSite(
+        names=("oauth2.googleapis.com", "accounts.google.com"),
+        token_path="/token",
+        device_path="/device/code",
+        verification="https://www.google.com/device",
+        scope="https://mail.google.com/",
+        rotates=False,
+        device=False,
+        length=220,
+    ),
 )
 
 YAHOO = Provider(
@@ -159,7 +190,7 @@ OUTLOOK = Provider(
     imap_names=("outlook.office365.com",),
     smtp_names=("smtp.office365.com", "smtp-mail.outlook.com"),
     mx_name="outlook-com.olc.protection.outlook.com",
-    ports=(IMAPS, SUBMISSION, MX),
+    ports=(IMAPS, SUBMISSION, MX, WEB),
     folders=(
         Folder("Archive", "Archive"),
         Folder("Deleted Items", "Trash"),
@@ -181,6 +212,16 @@ OUTLOOK = Provider(
     sent_folder="Sent Items",
     size_limit=37_748_736,
     lacks=("QRESYNC", "CONDSTORE", "COMPRESS=DEFLATE"),
+    tokens=TokenSite(
+        names=("login.microsoftonline.com",),
+        token_path="/common/oauth2/v2.0/token",
+        device_path="/common/oauth2/v2.0/devicecode",
+        verification="https://microsoft.com/devicelogin",
+        scope="https://outlook.office.com/IMAP.AccessAsUser.All https://outlook.office.com/SMTP.Send",
+        rotates=True,
+        device=True,
+        length=1600,
+    ),
 )
 
 GENERIC = Provider(
