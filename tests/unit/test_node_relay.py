@@ -8,7 +8,7 @@ import smtplib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mojomail.relay.session import PART, Way
 from mojomail.relay.submission import Patience
 from mojomail.relay.tokens import Access, Tokens
 from node_mailservers import AUTHORITY, HOST, STRANGER, Line, dripping, rubbish, serving, silent
+from node_relay import relaying
 
 ASHA, BINA, CHITRA = "asha@outlook.com", "bina@far.example", "chitra@far.example"
 TOKEN, STALE = "token-kanarie", "stale-kanarie"
@@ -47,7 +48,7 @@ class Provider:
         secure = not self.starttls
         while True:
             command = line.read().decode()
-            command = command.upper() if " " not in command else command.replace("ehlo ", "EHLO ", 1)
+            command = command.replace("ehlo ", "EHLO ", 1)
             self.seen.append("AUTH" if command.startswith("AUTH") else command)
             if self.drop and command.startswith(self.drop):
                 return
@@ -62,7 +63,11 @@ class Provider:
                 line.start_tls(AUTHORITY.server())
                 secure = True
             elif command.startswith("AUTH XOAUTH2 "):
-                self._log_in(line, command)
+                assert len(command) <= 510
+                self._log_in(line, command.split()[2])
+            elif command == "AUTH XOAUTH2":
+                line.write("334 ")
+                self._log_in(line, line.read().decode())
             elif command == "DATA":
                 line.write("354 go ahead")
                 if not self._receive(line):
@@ -72,8 +77,8 @@ class Provider:
             else:
                 line.write("250 2.1.0 fine")
 
-    def _log_in(self, line: Line, command: str) -> None:
-        user, token = base64.b64decode(command.split()[2]).decode().split("\1")[:2]
+    def _log_in(self, line: Line, answer: str) -> None:
+        user, token = base64.b64decode(answer).decode().split("\1")[:2]
         self.tried.append(token.removeprefix("auth=Bearer "))
         if (user, self.tried[-1]) == (f"user={ASHA}", self.good):
             line.write("235 2.7.0 welcome")
@@ -136,27 +141,8 @@ class Postfix(smtplib.LMTP):
         return answer[0], answer[1].decode()
 
 
-@contextmanager
-def relay_to(vault: Any, directory: Path) -> Iterator[Path]:
-    """A relay whose socket lies in `directory`, for the block."""
-    path = directory / "relay"
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
-    made = Relay(listener, Way(vault, AUTHORITY.trusting, patience=HURRY), idle=60)
-
-    def run() -> None:
-        with suppress(OSError):
-            made.run()
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        yield path
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        with suppress(OSError), socket.socket(socket.AF_UNIX) as caller:  # what sleeps on it wakes up
-            caller.connect(str(path))
-        listener.close()
+def way_to(vault: Vault) -> Way:
+    return Way(vault, AUTHORITY.trusting, patience=HURRY)
 
 
 Talk = Callable[..., Postfix]
@@ -171,7 +157,7 @@ def talk(tmp_path: Path) -> Iterator[Talk]:
             wrapped = not getattr(provider, "starttls", False)
             port = stack.enter_context(serving(provider, trust.server() if wrapped else None))
             vault = Vault(port, "tls" if wrapped else "starttls", **more)
-            client = Postfix(stack.enter_context(relay_to(vault, tmp_path)))
+            client = Postfix(stack.enter_context(relaying(way_to(vault), tmp_path)))
             stack.callback(client.close)
             return client
 
@@ -235,6 +221,13 @@ def test_stale_token_is_replaced_once_without_a_word(talk: Talk) -> None:
     assert provider.tried == [STALE, TOKEN]
 
 
+@pytest.mark.parametrize("length", [310, 350, 351, 352, 353, 354, 355, 2500])
+def test_token_of_any_length_gets_there_and_no_line_is_too_long(talk: Talk, length: int) -> None:
+    provider = Provider(good="t" * length)
+    assert talk(provider, tokens=("t" * length, "")).begin(BINA) == [(250, "2.1.0 fine")]
+    assert provider.tried == ["t" * length]
+
+
 def test_refused_token_holds_the_mail_and_is_asked_for_twice_only(talk: Talk) -> None:
     provider = Provider(good="another", refusal="535-5.7.8 Username and Password\n535 5.7.8 not accepted")
     [(code, text)] = talk(provider).begin(BINA)
@@ -292,7 +285,7 @@ def test_provider_without_tokens_or_address_holds_the_mail(talk: Talk, tmp_path:
     (tmp_path / "other").mkdir()
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with relay_to(Vault(port), tmp_path / "other") as path:
+    with relaying(way_to(Vault(port)), tmp_path / "other") as path:
         postfix = Postfix(path)
         [(code, text)] = postfix.begin(BINA)
         postfix.close()
@@ -322,7 +315,7 @@ def test_address_in_another_script_is_handed_on(talk: Talk) -> None:
 def test_large_message_passes_whole(talk: Talk) -> None:
     provider = Provider()
     postfix = talk(provider)
-    content = b"".join(b"%08d " % number + b"y" * 60 + b"\r\n" for number in range(30_000)) + b"z" * 3 * PART + b"\r\n"
+    content = b"".join(b"%08d " % number + b"y" * 60 + b"\r\n" for number in range(10_000)) + b"z" * 3 * PART + b"\r\n"
     postfix.begin(BINA)
     assert postfix.message(content)[0][0] == 250
     assert provider.messages == [content]
