@@ -33,6 +33,8 @@ GROUPS = {
     "test_machine": "village",
     "test_mail": "office",
     "test_webmail": "office",
+    "test_wizard": "wizard",
+    "test_story": "wizard",
 }
 """Test modules that share a machine, and so a worker; others stand for themselves. The longest comes first."""
 
@@ -149,7 +151,7 @@ def office(villagers: MailOffice, world: World) -> MailOffice:
     return villagers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def second_card(image: Path, out: Path) -> Iterator[Machine]:
     """Another card of the same image, with no link at all and an old television.
 
@@ -160,7 +162,7 @@ def second_card(image: Path, out: Path) -> Iterator[Machine]:
         yield machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def raspi3b(image: Path, out: Path, measure: Measure) -> Iterator[Machine]:
     """The shipped image on QEMU's Pi 3, with the Pi's own device tree, SD controller and USB."""
     with Machine(image, LANES["raspi3b"], logs=out / "raspi3b", name="raspi3b", seed=SEED) as machine:
