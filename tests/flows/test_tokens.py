@@ -16,12 +16,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
 from mojomail.accounts import account, accounts
 from mojomail.cli import main
 from mojomail.doctor import wire
+from mojomail.mailqueue import Attempt, Fate, parse_delivery
+from mojomail.outbox import WRONG_PASSWORD
 from mojomail.relay.session import Way
 from mojomail.relay.tokens import Tokens
 from mojomail.secretserver import Grants, SecretServer
@@ -30,6 +33,7 @@ from mojomail.vault import Vault
 from tests.flows.fakenode import node_at
 from tests.lab.daemontree import ensure_tree
 from tests.lab.farside import authority
+from tests.lab.nodepostfix import Mail, node_postfix
 from tests.lab.processes import LabError
 from tests.lab.village import Place, trust
 from tests.lab.world import World
@@ -164,6 +168,13 @@ def deliver(postfix: smtplib.LMTP, to: str = ASHA) -> tuple[int, str]:
         code, text = postfix.getreply()
     postfix.docmd("RSET")
     return code, text.decode()
+
+
+def wait_for(look: Callable[[], bool], told: Callable[[], str]) -> None:
+    end = time.monotonic() + LIMIT
+    while not look():
+        assert time.monotonic() < end, f"nothing to be seen after {LIMIT:.0f} s: {told()}"
+        time.sleep(0.05)
 
 
 def log_in(place: Place, host: str, user: str, token: str) -> imaplib.IMAP4:
@@ -312,6 +323,49 @@ def test_token_server_with_a_wrong_certificate_is_not_asked(internet: Any, node:
     code, text = deliver(postfix)
     assert code == 451, text
     assert internet.sent("outlook") == []
+
+
+def test_postfix_hands_mail_over_and_its_log_tells_what_became_of_each(
+    internet: Any, node: Node, tmp_path: Path
+) -> None:
+    add_chitra(node, internet)
+    run = node.village.places.run
+    node.postfix(node.vault())
+    (run / "relay").chmod(0o666)  # on the node it belongs to Postfix
+    internet.reject("outlook", "rcpt", 550, "5.1.1 nobody here", recipient="nobody@*")
+    internet.reject("outlook", "rcpt", 451, "4.3.0 not now", recipient="later@*")
+    people = [ASHA, "nobody@example.org", "later@example.org"]
+    long = MAIL.replace(b"\r\n", b"\n") + b"%s\n" % (b"x" * 70) * 20_000
+    mails = [Mail(CHITRA, people, MAIL.replace(b"\r\n", b"\n")), Mail(CHITRA, [ASHA], long)]
+    with node_postfix(tmp_path, run, mails) as log:
+
+        def attempts() -> list[Attempt]:
+            """Those of the mails, and not of the notice that one did not arrive."""
+            found = [one for one in (parse_delivery(*line) for line in log.lines()) if one]
+            return [one for one in found if one.recipient != CHITRA]
+
+        wait_for(lambda: len(attempts()) >= 4, lambda: str(log.lines()))
+        told = {(one.recipient, one.fate): one for one in attempts()}
+    assert told[ASHA, Fate.SENT].text.startswith("250 2.0.0 ")
+    assert told["nobody@example.org", Fate.REFUSED].text.startswith("550 5.1.1 ")
+    assert told["later@example.org", Fate.DEFERRED].text.startswith("451 4.3.0 ")
+    first, second = sorted(internet.sent("outlook"), key=lambda mail: mail.size)
+    assert first.recipients == second.recipients == (ASHA,)
+    assert second.size > 1_400_000
+
+
+def test_postfix_holds_mail_whose_token_was_taken_back(internet: Any, node: Node, tmp_path: Path) -> None:
+    add_chitra(node, internet)
+    internet.revoke(CHITRA)
+    run = node.village.places.run
+    node.postfix(node.vault())
+    (run / "relay").chmod(0o666)
+    with node_postfix(tmp_path, run, [Mail(CHITRA, [ASHA], MAIL)]) as log:
+        wait_for(lambda: any(parse_delivery(*line) for line in log.lines()), lambda: str(log.lines()))
+        [attempt] = [one for one in (parse_delivery(*line) for line in log.lines()) if one]
+    assert attempt.fate is Fate.DEFERRED
+    assert attempt.text.startswith("454 4.7.8 Authentication failed")
+    assert WRONG_PASSWORD.search(attempt.text)
 
 
 # ---- the lab's providers themselves
