@@ -61,8 +61,12 @@ def test_nothing_to_a_provider_is_tried_unless_it_is_told() -> None:
 
 
 def test_each_way_the_database_names_is_a_service() -> None:
-    named = set(re.findall(r"'(\w+)'(?=,| \|\||\))", view("postfix_transport"))) - {"tls", "starttls", "oauth2"}
-    assert named
+    named = set(re.findall(r"'(\w+)(?::unix:[^']+)?'(?=,| \|\||\))", view("postfix_transport"))) - {
+        "tls",
+        "starttls",
+        "oauth2",
+    }
+    assert named == {"smtp", "relay465", "oauth"}
     assert {f"{name}/unix" for name in named} <= set(services())
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 import smtplib
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +19,7 @@ from typing import Any
 
 import pytest
 from mojomail.relay.replies import Failed, Reply, reply_of
-from mojomail.relay.service import Relay
+from mojomail.relay.service import Relay, main
 from mojomail.relay.session import PART, Way
 from mojomail.relay.submission import Patience
 from mojomail.relay.tokens import Access, Tokens
@@ -434,6 +438,46 @@ def test_vault_that_gives_nothing_holds_the_mail(tmp_path: Path, answer: bytes, 
 def test_vault_that_is_not_there_holds_the_mail(tmp_path: Path) -> None:
     with pytest.raises(Failed, match="does not answer"):
         Tokens(tmp_path / "tokens").access(ASHA)
+
+
+def test_postfix_waits_longer_for_everything_than_the_relay() -> None:
+    postfix = Path(__file__).resolve().parents[2] / "overlay/etc/postfix"
+    main = dict(re.findall(r"^(\w+) = (\d+)s$", (postfix / "main.cf").read_text(), re.MULTILINE))
+    block = (postfix / "master.cf").read_text().partition("\noauth ")[2].partition("\n\n")[0]
+    given = dict(re.findall(r"-o (\w+)=\$?(\w+)", block))
+    seconds = {name: float(main.get(value, value).removesuffix("s")) for name, value in given.items() if "time" in name}
+    ours = Patience()
+    assert ours.reach + 2 * ours.answer < seconds["lmtp_rcpt_timeout"]
+    assert ours.data < seconds["lmtp_data_init_timeout"]
+    assert ours.part < seconds["lmtp_data_xfer_timeout"]
+    assert ours.done < seconds["lmtp_data_done_timeout"]
+
+
+def test_relay_takes_the_socket_that_systemd_gives(tmp_path: Path) -> None:
+    program = "import os\nos.environ['LISTEN_PID'] = str(os.getpid())\n" + (
+        "from mojomail.relay.service import listening_socket\nprint(listening_socket().getsockname())"
+    )
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "relay"))
+        listener.listen()
+        child = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2] / "node"), "LISTEN_FDS": "1"},
+            preexec_fn=lambda: os.dup2(listener.fileno(), 3, inheritable=True),
+            close_fds=False,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert child.stdout.strip() == str(tmp_path / "relay")
+
+
+def test_relay_that_systemd_did_not_begin_says_what_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("LISTEN_PID", raising=False)
+    assert main() == 2
+    assert "systemctl start mojomail-relay.socket" in caplog.text
 
 
 def test_relay_without_work_ends_and_leaves_its_socket(tmp_path: Path) -> None:

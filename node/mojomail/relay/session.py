@@ -10,8 +10,9 @@ import logging
 import re
 import socket
 import ssl
+import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from .replies import Failed, Reply
@@ -45,20 +46,17 @@ class Way:
 
     def open(self, sender: str) -> Submission:
         """A session with a sender's provider, with a fresh token if the one at hand is refused. Raises Failed."""
-        access = self.vault.access(sender)
-        try:
-            return self._submission(access)
-        except TokenRefused:
-            LOG.info("%s refuses a token: asking for a fresh one", access.host)
-        access = self.vault.access(sender, refused=True)
-        try:
-            return self._submission(access)
-        except TokenRefused as error:
-            said = f"{access.host} said: {error.reply.code} {error.reply.text}"
-            raise Failed(454, f"4.7.8 Authentication failed: {said}") from None
-
-    def _submission(self, access: Access) -> Submission:
-        return Submission.open(access, context=self.context, connect=self.connect, patience=self.patience)
+        end, access, reply = time.monotonic() + self.patience.reach, None, None
+        for refused in (False, True):
+            access = self.vault.access(sender, refused=refused)
+            left = replace(self.patience, reach=max(end - time.monotonic(), 1.0))
+            try:
+                return Submission.open(access, context=self.context, connect=self.connect, patience=left)
+            except TokenRefused as error:
+                reply = error.reply
+                LOG.info("%s refuses a token", access.host)
+        assert access is not None and reply is not None
+        raise Failed(454, f"4.7.8 Authentication failed: {access.host} said: {reply.code} {reply.text}")
 
 
 @dataclass

@@ -27,12 +27,12 @@ Connect = Callable[[str, int, float], socket.socket]
 @dataclass(frozen=True)
 class Patience:
     """Seconds for each thing, all a little shorter than Postfix's for the same (master.cf, `oauth`), so that it hears
-    why: to connect, for an answer, until the provider is ready for recipients, for its word on DATA, to take a part of
-    the message, and for its word on the whole."""
+    why: to connect, for an answer, until we are logged in, tokens included, for the word on DATA, to take a part of the
+    message, and for the word on the whole. The first recipient waits for `reach` and two answers."""
 
     connect: float = 90.0
-    answer: float = 300.0
-    reach: float = 700.0
+    answer: float = 240.0
+    reach: float = 600.0
     data: float = 240.0
     part: float = 540.0
     done: float = 1100.0
