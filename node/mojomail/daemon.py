@@ -45,7 +45,7 @@ from .vaultkeys import VaultLocked
 LOG = logging.getLogger(__name__)
 JOURNAL = ("/usr/bin/journalctl", "--follow", "--output=json", "--unit=postfix.service")
 UNIT = "mojomaild.service"
-QUEUE_SECONDS = 20
+QUEUE_SECONDS = 120
 """How often the queue and the accounts are looked at, beside when Postfix's log tells of a mail handed in."""
 GATHER_MS = 300
 """Mails that are handed in together are looked at together."""
@@ -95,7 +95,9 @@ class UnitRunner:
     def _write(self, run: Run, directory: Path) -> None:
         """Make the run's directory anew: what was in it belonged to the person, and is not written through."""
         shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True, mode=0o700)
+        directory.parent.mkdir(exist_ok=True)
+        directory.parent.chmod(0o711)  # each person goes through it to the own one
+        directory.mkdir(mode=0o700)
         self._engine.prepare(run, directory)
         for path in (*directory.iterdir(), directory):
             os.chown(path, run.uid, run.uid)
@@ -299,7 +301,8 @@ class Daemon:
             office.refresh_outbox()
             answer = {"mails": office.listing(uid)}
         elif request.verb == "sync":
-            answer = {"soon": office.look(uid)} if uid is not None else {"soon": False}
+            insist = request.arguments.get("insist") is True
+            answer = {"soon": office.look(uid, insist=insist) if uid is not None else False}
         elif request.verb == "reload":
             office.reload()
             threading.Thread(target=self._examine, daemon=True, name="doctor").start()

@@ -132,9 +132,9 @@ class Office:
         self._send_next()
         return self._scheduler.wake_in(self._clock())
 
-    def look(self, uid: int) -> bool:
-        """A person is looking or wants a turn; whether there will be one soon."""
-        soon = self._scheduler.look(uid, self._clock())
+    def look(self, uid: int, *, insist: bool = False) -> bool:
+        """A person is looking, or (`insist`) wants a turn now; whether there will be one soon."""
+        soon = self._scheduler.look(uid, self._clock(), insist=insist)
         self.step()
         return soon
 

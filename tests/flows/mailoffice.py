@@ -23,6 +23,10 @@ from tests.lab.world import World
 chance = random.Random(f"{SEED} people")
 
 SERVICES = ("mojomaild", "postfix", "dovecot", "nginx", "php8.4-fpm")
+ASK_DAEMON = (
+    'perl -MIO::Socket::UNIX -e \'$s = IO::Socket::UNIX->new("/run/mojomail/control") or exit;'
+    " print $s scalar <STDIN>; $s->flush; print scalar <$s>'"
+)
 ARRIVES = 180.0
 """Seconds that mail may take on a good link, when the emulated node has to begin a run for it."""
 
@@ -92,6 +96,16 @@ class MailOffice:
         assert result.code == code, f"{line}: {result.code}\n{result.stdout}\n{result.stderr}"
         return json.loads(result.stdout) if result.stdout.strip() else {}
 
+    def daemon(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """What mojomaild answers on its control socket: as the command would ask, without Python's start each time."""
+        question = json.dumps({"v": 1, "do": verb, **arguments})
+        result = self.node.execute(ASK_DAEMON, 60, stdin=f"{question}\n".encode())
+        try:
+            answer: dict[str, Any] = json.loads(result.stdout)
+        except ValueError:
+            return {}  # it is not there at the moment
+        return answer
+
     def take_in(self, villager: Villager, *, test: bool = True) -> None:
         """Add a person with all accounts, which are there at the far side."""
         self.ask("person", "add", villager.login, "--name", villager.name, "--language", villager.language,
@@ -109,12 +123,11 @@ class MailOffice:
 
     def fetched(self, villager: Villager) -> bool:
         """Whether each account of a person has been fetched at least once."""
-        return all(one["synced_at"] for one in self.ask("status", "--person", villager.login)["accounts"])
+        return all(one.get("synced_at") for one in self.daemon("status", person=villager.login).get("accounts", [{}]))
 
     def outbox(self, villager: Villager | None = None) -> list[dict[str, Any]]:
         """The outbox of a person, or everybody's."""
-        mails: list[dict[str, Any]] = self.ask("outbox", "list", *(["--person", villager.login] if villager else []))
-        return mails
+        return list(self.daemon("outbox", **({"person": villager.login} if villager else {})).get("mails", []))
 
     def waiting(self, message_id: str) -> dict[str, Any]:
         """A mail of the outbox by its Message-ID, {} when it is not there."""
@@ -138,11 +151,15 @@ class MailOffice:
 
     def wait_for_link(self, up: bool) -> None:
         """Wait until the node knows of it."""
-        self.node.wait_until(lambda: self.ask("link")["up"] is up, 90, f"the link being {'up' if up else 'down'}")
+        self.node.wait_until(
+            lambda: self.daemon("status").get("link", {}).get("up") is up,
+            90,
+            f"the link being {'up' if up else 'down'}",
+        )
 
     def sync(self, villager: Villager) -> None:
         """The person wants the mail now."""
-        self.ask("sync", villager.login)
+        self.daemon("sync", person=villager.login, insist=True)
 
     # ---- the people's side
 

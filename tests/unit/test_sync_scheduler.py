@@ -184,3 +184,15 @@ def test_two_hundred_people_share_a_thin_link_fairly(seed: int) -> None:
     # Those who want more than there is have all had the same, but for one slice and what lost runs cost.
     hungry = [got[number] for number in backlog if backlog[number]]
     assert max(hungry) - min(hungry) <= 2 * SLICE
+
+
+def test_who_insists_has_a_turn_also_after_failures_but_not_with_a_refused_password() -> None:
+    scheduler = Scheduler()
+    scheduler.take_part([Subject(1, 20001)], 0.0)
+    scheduler.link(True, 0.0)
+    assert scheduler.next(0.0) is not None
+    scheduler.finished(1, Outcome(Result.BUG), 1.0)
+    assert scheduler.look(20001, 2.0) and scheduler.next(2.0) is None
+    assert scheduler.look(20001, 3.0, insist=True) and scheduler.next(3.0) is not None
+    scheduler.finished(1, Outcome(Result.PASSWORD), 4.0)
+    assert not scheduler.look(20001, 5.0, insist=True) and scheduler.next(5.0) is None

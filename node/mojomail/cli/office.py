@@ -103,7 +103,7 @@ def _link(context: Context, options: argparse.Namespace) -> Result:
 
 
 def _sync(context: Context, options: argparse.Namespace) -> Result:
-    found = _ask(context, "sync", person=options.person)
+    found = _ask(context, "sync", person=options.person, insist=True)
     return Result("the next turn is theirs" if found["soon"] else "no turn soon: see mojomail status", found)
 
 

@@ -118,8 +118,11 @@ class Scheduler:
                 if not account.standing.failures:
                     account.due = min(account.due, now)
 
-    def look(self, uid: int, now: float) -> bool:
-        """A person is looking, or asks for a turn. Returns whether an account of the person can have one."""
+    def look(self, uid: int, now: float, *, insist: bool = False) -> bool:
+        """A person is looking, or (`insist`) asks for a turn now, also after failures that would let the account wait.
+
+        Returns whether an account of the person can have one.
+        """
         person = self._people.get(uid)
         if person is None:
             return False
@@ -128,7 +131,7 @@ class Scheduler:
         for account in self._accounts.values():
             if account.uid == uid and not account.standing.stopped:
                 able = True
-                if not account.standing.failures and now - account.ended >= AGAIN:
+                if insist or (not account.standing.failures and now - account.ended >= AGAIN):
                     account.due = min(account.due, now)
                     person.urgent = True
         return able and self._up
