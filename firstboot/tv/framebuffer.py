@@ -7,6 +7,7 @@ when this program ends.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -17,8 +18,10 @@ from pathlib import Path
 from ..errors import SystemFault
 
 DEVICE = Path("dev/fb0")
-GET_VARIABLE, GET_FIXED = 0x4600, 0x4602
-"""FBIOGET_VSCREENINFO and FBIOGET_FSCREENINFO (linux/fb.h)."""
+GET_VARIABLE, PUT_VARIABLE, GET_FIXED = 0x4600, 0x4601, 0x4602
+"""FBIOGET_VSCREENINFO, FBIOPUT_VSCREENINFO and FBIOGET_FSCREENINFO (linux/fb.h)."""
+ACTIVATE_AT, FORCE = 84, 128
+"""Where fb_var_screeninfo says when it is to be in force, and FB_ACTIVATE_FORCE: now, also when nothing changed."""
 BAND = 16
 """Lines that are compared and written together."""
 
@@ -46,6 +49,14 @@ class Framebuffer:
             self.close()
             raise SystemFault(f"{DEVICE}: {self.mode.bits} bits a pixel, not 16 or 32")
         self._bands: dict[int, int] = {}
+        self._switch_on()
+
+    def _switch_on(self) -> None:
+        """Have the driver send a picture: one that found its screen while the terminal was in graphics mode waits."""
+        variable = bytearray(fcntl.ioctl(self._descriptor, GET_VARIABLE, bytes(160)))
+        struct.pack_into("I", variable, ACTIVATE_AT, FORCE)
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._descriptor, PUT_VARIABLE, bytes(variable))
 
     def read_mode(self) -> Mode:
         """The mode now; it changes when another TV is plugged in."""
