@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from . import keeper
@@ -220,21 +221,37 @@ def _trust(settings: Settings, site: Site) -> Iterator[Action]:
         yield site.command("trust", "nft", "-f", "/etc/nftables.conf", needed=False)
 
 
+class _Known:
+    """Who and which addresses were there when this began: asked once, since each question takes seconds."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    @cached_property
+    def logins(self) -> frozenset[str]:
+        return self._office.logins()
+
+    @cached_property
+    def addresses(self) -> frozenset[str]:
+        return self._office.addresses()
+
+
 def _people(settings: Settings, site: Site) -> Iterator[Action]:
     office = site.office
+    known = _Known(office)
     yield Action("people", "database", lambda: False, office.prepare)
     for person in settings.people:
-        yield _person(person, office)
+        yield _person(person, office, known)
         for account in person.accounts:
-            yield _account(person, account, office)
+            yield _account(person, account, office, known)
 
 
-def _person(person: Person, office: Office) -> Action:
+def _person(person: Person, office: Office, known: _Known) -> Action:
     """A person as the answers have it. Whether the password is in force cannot be seen, so it is set each time."""
     words = (person.login, person.name, person.language, person.password)
 
     def apply() -> None:
-        if office.has_person(person.login):
+        if person.login in known.logins:
             office.change_person(*words)
         else:
             office.add_person(*words)
@@ -242,12 +259,12 @@ def _person(person: Person, office: Office) -> Action:
     return Action("people", person.login, lambda: False, apply)
 
 
-def _account(person: Person, account: Account, office: Office) -> Action:
+def _account(person: Person, account: Account, office: Office, known: _Known) -> Action:
     def apply() -> None:
-        if account.address.lower() not in office.addresses(person.login):
-            office.add_account(person.login, account.address, account.imap, account.smtp, account.password)
-        else:
+        if account.address.lower() in known.addresses:
             office.change_account(account.address, account.imap, account.smtp, account.password)
+        else:
+            office.add_account(person.login, account.address, account.imap, account.smtp, account.password)
 
     return Action("people", account.address, lambda: False, apply)
 

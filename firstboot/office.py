@@ -17,8 +17,8 @@ from .surroundings import Provider
 COMMAND = "mojomail"
 NO_LINK = "no-link"
 """The finding of a test when there is no link."""
-ANSWERED_NO = 2
-"""Exit code of the command when what was asked for cannot be: nobody with that login, an address that is none."""
+LIMIT = 300.0
+"""Seconds that the command may take: it is Python, and a node that has just started has other things to do."""
 
 
 def provider_of(address: str, language: str) -> Provider | None:
@@ -51,30 +51,20 @@ class Office:
 
     def prepare(self) -> None:
         """Let the database take the node's name, and finish what a power cut has left."""
-        demand(self._run, COMMAND, "database", "prepare")
-
-    def has_person(self, login: str) -> bool:
-        """Whether there is a person with this login. Raises SystemFault when the command does not work."""
-        done = self._run(COMMAND, "person", "show", login, "--json")
-        if done.code not in (0, ANSWERED_NO):
-            raise SystemFault(f"mojomail person show failed with exit code {done.code}: {done.said}")
-        return done.code == 0
+        self._demand("database", "prepare")
 
     def logins(self) -> frozenset[str]:
-        """Everybody's login; none where the command does not work."""
-        try:
-            return frozenset(str(one["login"]) for one in self._list("person", "list", "--json"))
-        except (SystemFault, LookupError, TypeError):
-            return frozenset()
+        """Everybody's login. Raises SystemFault."""
+        return frozenset(str(one["login"]) for one in self._list("person", "list", "--json"))
 
     def add_person(self, login: str, name: str, language: str, password: str) -> None:
         """Make a person, who can log in at once. Raises SystemFault."""
         words = ("person", "add", login, "--name", name, "--language", language, "--password-fd", "0")
-        demand(self._run, COMMAND, *words, stdin=f"{password}\n")
+        self._demand(*words, stdin=f"{password}\n")
 
-    def addresses(self, login: str) -> set[str]:
-        """The addresses of a person, in small letters."""
-        return {str(one["address"]).lower() for one in self._list("account", "list", login, "--json")}
+    def addresses(self) -> frozenset[str]:
+        """Everybody's addresses, in small letters. Raises SystemFault."""
+        return frozenset(str(one["address"]).lower() for one in self._list("account", "list", "--json"))
 
     def add_account(self, login: str, address: str, imap: str, smtp: str, secret: str) -> None:
         """Give a person an address; `imap` and `smtp` are "" for a known provider, the secret may come later."""
@@ -82,26 +72,25 @@ class Office:
         words += ["--imap", server(imap, 993, 143)] if imap else []
         words += ["--smtp", server(smtp, 465, 587)] if smtp else []
         words += ["--secret-fd", "0"] if secret else ["--no-secret"]
-        demand(self._run, COMMAND, *words, stdin=f"{secret}\n" if secret else "")
+        self._demand(*words, stdin=f"{secret}\n" if secret else "")
 
     def change_person(self, login: str, name: str, language: str, password: str) -> None:
         """Bring a person up to date. Raises SystemFault."""
-        demand(self._run, COMMAND, "person", "set", login, "--name", name, "--language", language)
-        demand(self._run, COMMAND, "person", "passwd", login, "--password-fd", "0", stdin=f"{password}\n")
+        self._demand("person", "set", login, "--name", name, "--language", language)
+        self._demand("person", "passwd", login, "--password-fd", "0", stdin=f"{password}\n")
 
     def change_account(self, address: str, imap: str, smtp: str, secret: str) -> None:
         """Bring an account up to date, as far as servers and a secret are given. Raises SystemFault."""
         words = ["--imap", server(imap, 993, 143)] if imap else []
         words += ["--smtp", server(smtp, 465, 587)] if smtp else []
         if words:
-            demand(self._run, COMMAND, "account", "set", address, *words)
+            self._demand("account", "set", address, *words)
         if secret:
-            passwd = (COMMAND, "account", "passwd", address, "--no-test", "--secret-fd", "0")
-            demand(self._run, *passwd, stdin=f"{secret}\n")
+            self._demand("account", "passwd", address, "--no-test", "--secret-fd", "0", stdin=f"{secret}\n")
 
     def try_account(self, address: str, language: str) -> Verdict:
-        """Log in to an account's servers for real, two minutes at most; reasons come in the given language."""
-        done = self._run(COMMAND, "account", "test", address, "--json", limit=120.0, language=language)
+        """Log in to an account's servers for real, which takes some time; reasons come in the given language."""
+        done = self._run(COMMAND, "account", "test", address, "--json", limit=LIMIT, language=language)
         try:
             told = json.loads(done.output)[0]
             for part in (told["imap"], told["smtp"]):
@@ -115,11 +104,14 @@ class Office:
     def remove_everybody(self) -> None:
         """Remove every person with all mail, for ever."""
         for one in self._list("person", "list", "--json"):
-            demand(self._run, COMMAND, "person", "remove", str(one["login"]), "--erase", "--yes", limit=600.0)
+            self._demand("person", "remove", str(one["login"]), "--erase", "--yes")
+
+    def _demand(self, *words: str, stdin: str = "") -> str:
+        return demand(self._run, COMMAND, *words, stdin=stdin, limit=LIMIT)
 
     def _list(self, *words: str) -> list[dict[str, Any]]:
         try:
-            listed = json.loads(demand(self._run, COMMAND, *words))
+            listed = json.loads(self._demand(*words))
         except ValueError:
             listed = None
         if not isinstance(listed, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from .errors import SystemFault
 from .process import Runner, run
 
 ROOT = Path("/")
@@ -18,6 +20,8 @@ TETHERS = ("rndis_host", "cdc_ether", "cdc_ncm", "ipheth")
 """Kernel drivers of a phone that shares its link by USB."""
 SEEN_FOR = 15.0
 """Seconds for which a list of Wi-Fi networks is good: a screen is looked at after each key."""
+LOGINS_FOR = 300.0
+"""Seconds for which a list of logins is good; to ask for it takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Surroundings:
     def __init__(self, root: Path = ROOT, runner: Runner = run) -> None:
         self.root, self._run = root, runner
         self._seen: tuple[float, list[str]] = (-SEEN_FOR, [])
+        self._logins: tuple[float, frozenset[str]] = (-LOGINS_FOR, frozenset())
 
     def _interfaces(self) -> list[Path]:
         folder = self.root / "sys/class/net"
@@ -122,7 +127,12 @@ class Surroundings:
         """The logins of those who get mail here already; none where the mail office does not answer."""
         from .office import Office
 
-        return Office(self._run).logins()
+        if time.monotonic() - self._logins[0] >= LOGINS_FOR:
+            found: frozenset[str] = frozenset()
+            with contextlib.suppress(SystemFault, LookupError, TypeError):
+                found = Office(self._run).logins()
+            self._logins = (time.monotonic(), found)
+        return self._logins[1]
 
     def provider(self, address: str, language: str) -> Provider | None:
         """What is known of the provider of a mail address, in a language; None for one that is not known."""

@@ -18,7 +18,7 @@ from firstboot.settings import AccessPoint, Link, Settings, settings_from
 from firstboot.trial import Trial
 from tests.unit.firstboot_machine import SECRETS, VILLAGE, MadeUp, Programs, site_at, walk, wizard_at
 
-NOBODY = {"mojomail person show": Done(2, "")}
+NOBODY = {"mojomail person list": Done(0, "[]")}
 
 
 def village(folder: Path) -> Settings:
@@ -61,7 +61,10 @@ def test_what_is_in_force_is_not_done_again(tmp_path: Path) -> None:
     settings = village(tmp_path)
     apply(settings, site_at(tmp_path, Programs(NOBODY)))
     accounts = [{"address": account.address} for account in settings.people[0].accounts]
-    programs = Programs({"mojomail account list": Done(0, json.dumps(accounts))})
+    people = [{"login": person.login} for person in settings.people]
+    programs = Programs(
+        {"mojomail account list": Done(0, json.dumps(accounts)), "mojomail person list": Done(0, json.dumps(people))}
+    )
     again = apply(settings, site_at(tmp_path, programs))
     assert not [name for name in again if name.startswith("etc/") or name in ("password", "connections")]
     assert not [call for call in programs.calls if "add" in call and call[0] == "mojomail"]
