@@ -145,6 +145,7 @@ def office(villagers: MailOffice, world: World) -> MailOffice:
     """The node with its people as they were when they had been taken in, and empty mailboxes at the providers."""
     for link in (world.uplink, world.lan):
         link.use("lan")
+    villagers.hang_up()
     villagers.node.restore("office")
     world.internet.clear()
     villagers.open_far_accounts()

@@ -86,6 +86,13 @@ class MailOffice:
 
     def __init__(self, node: Machine, world: World, ca: Path) -> None:
         self.node, self.world, self.ca = node, world, ca
+        self._apps: dict[str, imaplib.IMAP4] = {}
+
+    def hang_up(self) -> None:
+        """Close all mail apps: the node they spoke to is not what it was."""
+        for app in self._apps.values():
+            app.shutdown()
+        self._apps.clear()
 
     # ---- the keeper's side
 
@@ -165,14 +172,18 @@ class MailOffice:
 
     @contextmanager
     def imap(self, villager: Villager) -> Iterator[imaplib.IMAP4]:
-        """The person's mail app, logged in."""
-        app = self.world.village.imap(ca=self.ca, limit=60)
+        """The person's mail app, logged in; it stays so, as apps do. One that lost its node logs in again."""
+        app = self._apps.pop(villager.login, None)
         try:
+            if app is not None:
+                app.noop()
+        except (imaplib.IMAP4.error, OSError):
+            app = None
+        if app is None:
+            app = self.world.village.imap(ca=self.ca, limit=60)
             app.login(villager.login, villager.password)
-            yield app
-        finally:
-            with suppress(imaplib.IMAP4.error, OSError):
-                app.logout()
+        yield app
+        self._apps[villager.login] = app
 
     def mails(self, villager: Villager, folder: str = "INBOX") -> list[EmailMessage]:
         """All mails in a folder, oldest first."""
@@ -181,8 +192,8 @@ class MailOffice:
     def raw_mails(self, villager: Villager, folder: str = "INBOX") -> list[bytes]:
         """All mails in a folder, as they are."""
         with self.imap(villager) as app:
-            kind, _ = app.select(f'"{folder}"', readonly=True)
-            if kind != "OK":
+            kind, count = app.select(f'"{folder}"', readonly=True)
+            if kind != "OK" or count[0] == b"0":
                 return []
             _, data = app.fetch("1:*", "(BODY.PEEK[])")
             return [part[1] for part in data if isinstance(part, tuple)]
@@ -197,7 +208,9 @@ class MailOffice:
         """Wait until a mail is there; gives it."""
 
         def there() -> EmailMessage | None:
-            return next((mail for mail in self.mails(villager, folder) if mail["Subject"] == subject), None)
+            with suppress(imaplib.IMAP4.error, OSError):  # the node is on its way up
+                return next((mail for mail in self.mails(villager, folder) if mail["Subject"] == subject), None)
+            return None
 
         found: EmailMessage = self.node.wait_until(there, limit, f"{subject!r} in {folder} of {villager.login}")
         return found
