@@ -107,7 +107,7 @@ class Node:
 @contextlib.contextmanager
 def node_at(wires: Path) -> Iterator[Node]:
     """A stand-in at the near end of the wires, for the block."""
-    words = [sys.executable, "-m", "tests.flows.fakenode", wires]
+    words: list[str | Path] = [sys.executable, "-m", "tests.flows.fakenode", wires]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     (wires / SOCKET_NAME).unlink(missing_ok=True)
     process = processes.start(words, stdin=subprocess.PIPE, stderr=None, env=environment)

@@ -65,6 +65,10 @@ SECRETS = (
     "/etc/ssh/ssh_host_ed25519_key",
     "/var/lib/systemd/credential.secret",
     "/var/lib/systemd/random-seed",
+    "/etc/ssl/mojomail/ca.pem",
+    "/etc/ssl/mojomail/node.pem",
+    "/etc/roundcube/des_key",
+    "/etc/credstore.encrypted/mojomail.vault-keys",
 )
 """What each card makes for itself on its first boot. (NetworkManager's secret_key comes with the first link.)"""
 
@@ -84,8 +88,18 @@ ALIKE = {
 Listener = tuple[str, str, int, str]
 """Protocol, address, port and program."""
 
-LISTENING: set[Listener] = set()
-"""All that the base image listens on: nothing. (For DHCP, NetworkManager reads raw packets.)"""
+ANYBODY = ("0.0.0.0", "[::]")
+LISTENING: set[Listener] = {
+    *(("tcp", address, port, "nginx") for address in ANYBODY for port in (80, 443)),
+    *(("tcp", address, port, "postfix") for address in ANYBODY for port in (465, 587)),
+    *(("tcp", address, port, "dovecot") for address in ANYBODY for port in (993, 995)),
+    # The webmail's ways, on the node itself.
+    *(("tcp", address, 143, "dovecot") for address in ("127.0.0.1", "[::1]")),
+    ("tcp", "127.0.0.1", 10587, "postfix"),
+}
+"""All that the image listens on. (For DHCP, NetworkManager reads raw packets.)"""
+SERVANTS = {"imap-login": "dovecot", "pop3-login": "dovecot", "master": "postfix"}
+"""Processes that listen for a program of another name."""
 
 
 def unexplained(node: Machine) -> list[str]:
@@ -141,6 +155,7 @@ def listeners(node: Machine) -> set[Listener]:
         protocol, _, _, _, here, _, *who = line.split()
         address, _, port = here.rpartition(":")
         program = match[1] if (match := re.search(r'\("([^"]+)"', " ".join(who))) else "?"
+        program = SERVANTS.get(program, program)
         found.add((protocol, re.sub(r"%\w+", "", address), int(port), program))
     return found
 

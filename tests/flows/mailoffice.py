@@ -156,6 +156,11 @@ class MailOffice:
         self.node.link(up, card="uplink")
         self.wait_for_link(up)
 
+    def trouble(self, villager: Villager, address: str) -> str | None:
+        """What is wrong with fetching an account, as the daemon tells it; None for nothing."""
+        told = self.daemon("status", person=villager.login).get("accounts", [])
+        return next((one["trouble"] for one in told if one["address"] == address), None)
+
     def wait_for_link(self, up: bool) -> None:
         """Wait until the node knows of it."""
         self.node.wait_until(

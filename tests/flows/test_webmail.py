@@ -117,10 +117,7 @@ def test_the_line_above_the_list_tells_the_truth_in_the_persons_language(office:
         page.screenshot(path=out / "webmail-kannada.png")
     office.world.internet.set_password(GMAIL, "qqqqwwwweeeerrrr")
     office.sync(ASHA)
-    office.wait_until(
-        lambda: any(one["trouble"] == "password" for one in office.ask("status", "--person", "asha")["accounts"]),
-        "the refused password being noticed",
-    )
+    office.wait_until(lambda: office.trouble(ASHA, GMAIL) == "password", "the refused password being noticed")
     with webmail(office, ASHA) as page:
         assert re.search(r"[\u0900-\u097F]", status(page)), "in Hindi"
         assert GMAIL in page.inner_text("#mojomail-status .trouble")

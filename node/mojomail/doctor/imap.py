@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .. import xoauth2
 from ..mailboxnames import RemoteFolder, parse_list
 from ..providers import Server
 from ..vault import Login
@@ -65,7 +66,7 @@ def _log_in(client: _Client, login: Login) -> None:
     if login.token:
         if "AUTH=XOAUTH2" not in capabilities:
             raise NoAuth
-        answers = iter([xoauth2(login)])
+        answers = iter([xoauth2.response(login.user, login.secret).encode()])
         # What the server says of a bad token comes as a challenge; the answer to it is empty.
         client.authenticate("XOAUTH2", lambda _: next(answers, b""))
     elif "AUTH=PLAIN" in capabilities:
@@ -74,11 +75,6 @@ def _log_in(client: _Client, login: Login) -> None:
         client.login(login.user, login.secret)
     else:
         raise NoAuth
-
-
-def xoauth2(login: Login) -> bytes:
-    """The initial response of XOAUTH2, as Google and Microsoft define it."""
-    return f"user={login.user}\1auth=Bearer {login.secret}\1\1".encode()
 
 
 def _look_around(client: _Client) -> ImapSight:

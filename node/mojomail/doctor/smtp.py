@@ -7,10 +7,10 @@ import socket
 import ssl
 from dataclasses import dataclass
 
+from .. import xoauth2
 from ..providers import Server
 from ..vault import Login
 from .findings import Dropped, Hangs, NoAuth, NoTls, Rubbish, ServerSaid
-from .imap import xoauth2
 from .wire import Patience, Wire, visit
 
 HELLO = "[127.0.0.1]"
@@ -77,7 +77,9 @@ def _log_in(client: _Client, login: Login) -> None:
     if login.token:
         if "XOAUTH2" not in offered:
             raise NoAuth
-        _expect(client.auth("XOAUTH2", lambda challenge=None: "" if challenge else xoauth2(login).decode()))
+        first = xoauth2.response(login.user, login.secret)
+        at_once = xoauth2.fits_the_command(first)
+        _expect(client.auth("XOAUTH2", lambda challenge=None: "" if challenge else first, initial_response_ok=at_once))
     elif "PLAIN" in offered:
         # smtplib's own sends ASCII only.
         _expect(client.auth("PLAIN", lambda challenge=None: f"\0{login.user}\0{login.secret}"))

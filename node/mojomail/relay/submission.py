@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from .. import xoauth2
 from .replies import Failed, Reply, reply_of
 from .tokens import Access
 
 HELLO = "[127.0.0.1]"
 """What the node calls itself, as in main.cf (smtp_helo_name): an address literal (RFC 5321, 4.1.3)."""
-COMMAND_LIMIT = 512
-"""Bytes of a command's line with its end (RFC 5321, 4.5.3.1.4)."""
 SEND_BUFFER = 65536
 """Bytes that may be on their way unseen; at 3 kB/s the provider gets the last of them 40 s after we wrote it, and
 only then does the wait for its word begin. The kernel's own would grow to minutes."""
@@ -138,8 +137,8 @@ class Submission:
         """XOAUTH2 as Google's and Microsoft's protocol pages have it: a refusal is a challenge that says why in JSON,
         to be answered with nothing, and then a 535. What does not fit a command's line must wait until it is asked for
         (RFC 4954, 4)."""
-        first = f"user={access.user}\1auth=Bearer {access.token}\1\1"
-        at_once = len(first) * 4 / 3 + len("AUTH XOAUTH2 ==\r\n") <= COMMAND_LIMIT
+        first = xoauth2.response(access.user, access.token)
+        at_once = xoauth2.fits_the_command(first)
         with _told(self._host, "logging in"):
             try:
                 self._client.auth(

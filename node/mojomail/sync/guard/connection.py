@@ -12,6 +12,7 @@ from offlineimap import imapserver
 from offlineimap.error import OfflineImapError
 from offlineimap.ui.UIBase import UIBase
 
+from mojomail import xoauth2
 from mojomail.sync.events import Kind, Speaker
 from mojomail.sync.guard.secret import NoSecret, fetch_secret
 from mojomail.sync.guard.settings import Settings
@@ -124,11 +125,6 @@ def plain_answer(user: str, secret: str) -> bytes:
     return f"\0{user}\0{secret}".encode()
 
 
-def xoauth2_answer(user: str, token: str) -> bytes:
-    """The initial answer of XOAUTH2, as Google's and Microsoft's protocol pages have it."""
-    return f"user={user}\1auth=Bearer {token}\1\1".encode()
-
-
 def guard_login(settings: Settings, speaker: Speaker) -> None:
     """Log in once, in one way, never without TLS, with what the vault hands out; and tell how it went.
 
@@ -153,7 +149,7 @@ def guard_login(settings: Settings, speaker: Speaker) -> None:
                 connection.login(self.username, secret)
             else:
                 if mechanism == "XOAUTH2":
-                    answers = [xoauth2_answer(self.username, secret)]
+                    answers = [xoauth2.response(self.username, secret).encode()]
                 # A second question is the provider's account of a refusal, to be answered with nothing.
                 connection.authenticate(mechanism, lambda _: answers.pop() if answers else b"")
         except connection.abort:
