@@ -31,7 +31,7 @@ from imagebuilder.report import format_bytes, this_machine
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
-FILES = {"check": "check.xml", "test-build": "build.xml", "test-flows": "flows.xml"}
+FILES = {"check": "check.xml", "test-node": "node.xml", "test-build": "build.xml", "test-flows": "flows.xml"}
 """The JUnit file that a part of `make test` writes; `image` has none."""
 
 PICTURE_LIMIT = 400_000

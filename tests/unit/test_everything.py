@@ -22,19 +22,17 @@ case " $BROKEN " in *" report "*) exit 1 ;; esac
 """
 
 
+PARTS = ["check", "test-node", "test-build", "image", "test-flows"]
+
+
 @pytest.mark.parametrize(
     ("broken", "made", "codes", "ends"),
     [
-        ("", ["check", "test-build", "image", "test-flows"], ["0", "0", "0", "0"], ""),
-        ("check", ["check", "test-build", "image", "test-flows"], ["2", "0", "0", "0"], "failed: check\n"),
-        (
-            "test-build test-flows",
-            ["check", "test-build", "image", "test-flows"],
-            ["0", "2", "0", "2"],
-            "failed: test-build test-flows\n",
-        ),
-        ("image", ["check", "test-build", "image"], ["0", "0", "2", "none"], "failed: image test-flows\n"),
-        ("report", ["check", "test-build", "image", "test-flows"], ["0", "0", "0", "0"], "failed: report\n"),
+        ("", PARTS, ["0"] * 5, ""),
+        ("check", PARTS, ["2", "0", "0", "0", "0"], "failed: check\n"),
+        ("test-build test-flows", PARTS, ["0", "0", "2", "0", "2"], "failed: test-build test-flows\n"),
+        ("image", PARTS[:-1], ["0", "0", "0", "2", "none"], "failed: image test-flows\n"),
+        ("report", PARTS, ["0"] * 5, "failed: report\n"),
     ],
 )
 def test_parts(broken: str, made: list[str], codes: list[str], ends: str, tmp_path: Path) -> None:
@@ -58,7 +56,5 @@ def test_parts(broken: str, made: list[str], codes: list[str], ends: str, tmp_pa
     assert "reported -m tests.report --deploy the deploy\n" in done.stdout
     assert done.stderr.endswith(ends)
     rows = [line.split("\t") for line in (tmp_path / "tests/out/parts.tsv").read_text().splitlines()]
-    assert [(name, code) for name, _, code in rows] == list(
-        zip(["check", "test-build", "image", "test-flows"], codes, strict=True)
-    )
+    assert [(name, code) for name, _, code in rows] == list(zip(PARTS, codes, strict=True))
     assert [path.name for path in (tmp_path / "tests/out").iterdir()] == ["parts.tsv"], "nothing of an older run"
