@@ -26,15 +26,15 @@ LIMITS = {"virt": 1500.0, "raspi3b": 2000.0}
 """Seconds from power-on to the login prompt, with other machines on the same cores; a lost boot is seen at once."""
 
 GROUPS = {
+    "test_mail": "office",
+    "test_webmail": "office",
+    "test_wizard": "wizard",
+    "test_story": "wizard",
     "test_first_boot": "cards",
     "test_power_cut": "power",
     "test_new_node": "village",
     "test_links": "village",
     "test_machine": "village",
-    "test_mail": "office",
-    "test_webmail": "office",
-    "test_wizard": "wizard",
-    "test_story": "wizard",
 }
 """Test modules that share a machine, and so a worker; others stand for themselves. The longest comes first."""
 
