@@ -270,5 +270,6 @@ def _account(person: Person, account: Account, office: Office, known: _Known) ->
 
 
 def _services(site: Site) -> Iterator[Action]:
-    for unit in (CERTIFICATE, *SERVICES):
-        yield site.command("services", "systemctl", "restart", unit, needed=False, limit=120.0)
+    # The certificate first, by itself; then all at once, since each of them by itself would have it looked at again.
+    yield site.command("services", "systemctl", "restart", CERTIFICATE, needed=False, limit=300.0)
+    yield site.command("services", "systemctl", "restart", *SERVICES, needed=False, limit=600.0)

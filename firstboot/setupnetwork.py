@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 from .actions import Site
@@ -18,6 +19,8 @@ from .texts import texts
 RUNTIME = Path("run/NetworkManager/system-connections")
 """Connections of this start only."""
 DEFAULT_COUNTRY = "IN"
+PRIVATE = re.compile(r"10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.")
+"""How addresses begin that a village has (RFC 1918, 3927); others are a link's."""
 SETTING_UP = Path("run/mojomail/setting-up")
 """While this is there, the web server's first page leads to the wizard (nginx/mojomail-open.conf)."""
 
@@ -61,7 +64,8 @@ class SetupNetwork:
         before = self.address
         found = self._site.around.addresses()
         inside = (*self._site.around.sockets(), *self._site.around.radios())
-        self.address = WIFI_ADDRESS if self.up else next((found[name] for name in inside if name in found), "")
+        reached = [found[name] for name in inside if name in found and PRIVATE.match(found[name])]
+        self.address = WIFI_ADDRESS if self.up else next(iter(reached), "")
         return self.address != before
 
     def applied(self, join: Join) -> None:

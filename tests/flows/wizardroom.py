@@ -89,6 +89,13 @@ class WizardRoom:
 
         return set(leaves(json.loads(self.journal())["answers"], ""))
 
+    def memory_of(self, unit: str) -> int:
+        """Bytes of memory of a unit's main process; what it shares with others counts in part (proc_pid_smaps(5))."""
+        rollup = self.node.succeed(f"cat /proc/$(systemctl show --value -p MainPID {unit})/smaps_rollup")
+        found = re.search(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)
+        assert found is not None, rollup
+        return int(found[1]) * 1024
+
     # ---- the machine
 
     def start_with_preset(self, text: str) -> None:
@@ -188,6 +195,8 @@ class WizardRoom:
         self.picture(f"{len(self.seen) + 3:02}-join")
         self.node.key("ret")
         self.wait_for_state_screen()
+        if self._pictures is not None:
+            self.node.wait_for_picture(10_000, APPLIED)
         self.picture(f"{len(self.seen) + 4:02}-state")
 
     def wait_for_state_screen(self, limit: float = ANSWERED) -> Told:
