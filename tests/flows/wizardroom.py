@@ -196,7 +196,7 @@ class WizardRoom:
         self.node.key("ret")
         self.wait_for_state_screen()
         if self._pictures is not None:
-            self.node.wait_for_picture(10_000, APPLIED)
+            self.node.wait_for_picture(APPLIED, 10_000)
         self.picture(f"{len(self.seen) + 4:02}-state")
 
     def wait_for_state_screen(self, limit: float = ANSWERED) -> Told:
