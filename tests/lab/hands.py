@@ -122,5 +122,5 @@ class Hands(Guest):
         raise self.failure("there is no keyboard to be pulled")
 
     def plug_keyboard(self) -> None:
-        """Plug a keyboard in where one was at first, for a snapshot knows its keyboard by the socket."""
-        self.qmp("device_add", driver="usb-kbd", id="keyboard", port="1")
+        """Plug a keyboard in. A snapshot does not know it: stop() the machine before it is taken back to one."""
+        self.qmp("device_add", driver="usb-kbd", id="keyboard")
