@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import ROOT, SEED, Measure
 from tests.flows.mailoffice import MailOffice, set_up
+from tests.imagefiles import has, root_of
 from tests.lab.daemontree import ensure_tree
 from tests.lab.machine import LANES, Machine
 from tests.lab.world import World
@@ -52,6 +53,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that two workers have done at about the same time."""
+    for item in items:
+        if GROUPS.get(item.path.stem) == "wizard" and isinstance(item, pytest.Function):
+            item.fixturenames.insert(0, "wizard_in_the_image")
     order = list(GROUPS)
     items.sort(key=lambda item: order.index(item.path.stem) if item.path.stem in order else len(order))
 
@@ -100,6 +104,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with World(tmp_path_factory.mktemp("world"), seed=SEED) as made:
         made.internet.providers()  # it is there from now on, and with it DHCP and DNS on the uplink
         yield made
+
+
+@pytest.fixture(scope="session")
+def wizard_in_the_image(image: Path) -> None:
+    """Tests of the wizard need an image that has it: a profile with stage `firstboot`."""
+    if not has(root_of(image), "/usr/lib/systemd/system/mojomail-firstboot.service"):
+        pytest.skip("the image has no wizard: its profile has no stage firstboot")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ GMAIL, YAHOO = ASHA.addresses
 NODE_DOMAIN = "mojomail.home.arpa"
 HINDI, KANNADA = "नमस्ते: आपका राशन कार्ड", "ಶಾಲೆಯ ಸಭೆ ನಾಳೆ"
 
-TROUBLES = ("none", "link cut", "servers killed")
+TROUBLES = ("link cut", "servers killed")
 
 
 class Trouble:
@@ -74,14 +74,13 @@ def attachments(mail: EmailMessage) -> dict[str, bytes]:
 # ---- receiving
 
 
-def test_mail_of_two_providers_comes_in_whole(office: MailOffice, trouble: Trouble, measure: Measure) -> None:
+def test_mail_of_two_providers_comes_in_whole(office: MailOffice, trouble: Trouble) -> None:
     first = letter("राजेश <rajesh@far.example>", GMAIL, subject=HINDI, text="फॉर्म साथ में है।\n")
     form = attach(first, 30_000, "फॉर्म.pdf")
     second = letter("school@far.example", YAHOO, subject=KANNADA, text="ಸಭೆ ನಾಳೆ\n")
     internet = office.world.internet
     internet.put(GMAIL, first.as_bytes())
     internet.put(YAHOO, second.as_bytes())
-    office.world.uplink.reset_counts()
     trouble.begin(60_000)
     office.sync(ASHA)
     trouble.mend()
@@ -91,23 +90,23 @@ def test_mail_of_two_providers_comes_in_whole(office: MailOffice, trouble: Troub
         office.wait_for_mail(ASHA, KANNADA, "asha.devi@yahoo.com/INBOX", limit=2 * ARRIVES).get_content().strip()
         == "ಸಭೆ ನಾಳೆ"
     )
-    if trouble.kind == "none":
-        counts = office.world.uplink.counts()["gmail"]
-        measure("bytes per flow", counts.to_far + counts.from_far, "bytes", flow="a mail of 42 kB comes in")
     assert office.subjects(ASHA).count(HINDI) == 1
     for address, subject in ((GMAIL, HINDI), (YAHOO, KANNADA)):
         assert [mail.subject for mail in internet.messages(address)] == [subject], "it stays at the provider"
 
 
-def test_large_mail_comes_in_while_the_small_ones_behind_it_do_not_wait(office: MailOffice) -> None:
+def test_large_mail_comes_in_while_the_small_ones_behind_it_do_not_wait(office: MailOffice, measure: Measure) -> None:
     large = letter("photos@far.example", GMAIL, subject="5 MB")
     content = attach(large, 3_700_000, "photos.zip")
     office.world.internet.put(GMAIL, large.as_bytes())
     office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="newest").as_bytes())
+    office.world.uplink.reset_counts()
     office.sync(ASHA)
     office.wait_for_mail(ASHA, "newest")
     came = office.wait_for_mail(ASHA, "5 MB", limit=600)
     assert attachments(came) == {"photos.zip": content}
+    counts = office.world.uplink.counts()["gmail"]
+    measure("bytes per flow", counts.to_far + counts.from_far, "bytes", flow="a mail of 5 MB and a small one come in")
 
 
 def test_reading_flagging_and_answering_are_seen_at_the_provider(office: MailOffice) -> None:
@@ -231,10 +230,7 @@ def test_mail_written_without_a_link_waits_and_goes_when_the_link_comes(office: 
     posted = office.wait_for_arrival(FRIEND, "written offline", limit=3 * ARRIVES)
     assert posted.message_id == number
     office.wait_for_outbox(number, "sent")
-    (sent,) = office.world.internet.sent(login=GMAIL)
-    assert sent.sender == GMAIL
-    if trouble.kind == "none":
-        assert len(office.arrived(FRIEND, "written offline")) == 1
+    assert {sent.sender for sent in office.world.internet.sent(login=GMAIL)} == {GMAIL}
 
 
 def test_each_address_goes_through_its_own_provider(office: MailOffice) -> None:
@@ -307,7 +303,7 @@ def test_what_a_provider_refuses_for_good_comes_back_with_its_words(office: Mail
 # ---- in the village
 
 
-def test_village_mail_arrives_without_a_link_and_is_seen_once(office: MailOffice, measure: Measure) -> None:
+def test_village_mail_arrives_without_a_link_and_is_seen_once(office: MailOffice) -> None:
     office.link(False)
     for address in (GMAIL, YAHOO, f"asha@{NODE_DOMAIN}"):
         office.send(RAVI, letter(RAVI.addresses[0], address, subject=f"to {address}"))
