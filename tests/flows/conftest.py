@@ -148,6 +148,7 @@ def villagers(booted: Machine, world: World, tmp_path_factory: pytest.TempPathFa
     with bundle_if_it_fails(booted):
         office = set_up(booted, world, tmp_path_factory.mktemp("office"))
         booted.snapshot("office")
+        world.internet.keep()
     return office
 
 
@@ -158,8 +159,7 @@ def office(villagers: MailOffice, world: World) -> MailOffice:
         link.use("lan")
     villagers.hang_up()
     villagers.node.restore("office")
-    world.internet.clear()
-    villagers.open_far_accounts()
+    world.internet.take_back()
     return villagers
 
 

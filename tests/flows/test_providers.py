@@ -548,3 +548,17 @@ def test_every_daemon_ends_with_the_world(tmp_path: Path) -> None:
         assert {"dovecot", "master", "dnsmasq"} <= names
         os.kill(world.process.pid, 9)
         wait_for(lambda: not any(Path(f"/proc/{number}").exists() for number in below))
+
+
+def test_what_was_kept_comes_back_with_its_numbers(world: World, internet: Any, node: Place) -> None:
+    internet.put(ASHA, message("x@far.example", ASHA, subject="kept").as_bytes())
+    numbers, mails = internet.uidvalidity(ASHA), internet.messages(ASHA)
+    internet.keep()
+    internet.set_password(ASHA, "zzzzzzzzzzzzzzzz")
+    internet.put(ASHA, message("x@far.example", ASHA, subject="later").as_bytes())
+    internet.remove_account(BINA)
+    internet.take_back()
+    assert (internet.uidvalidity(ASHA), internet.messages(ASHA)) == (numbers, mails)
+    with node.imap("imap.gmail.com", ca=authority().certificate) as app:
+        assert app.login(ASHA, SECRETS[ASHA])[0] == "OK"
+    internet.put(BINA, message("x@far.example", BINA).as_bytes())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +126,18 @@ class Internet:
 
         Raises LabError when queues do not become empty in QUIET_LIMIT.
         """
+        self._begin_anew(MailProvider.clear)
+
+    def keep(self) -> None:
+        """Remember all accounts and their mail as they are, for take_back(): what a snapshot is to a machine."""
+        for provider in self._providers.values():
+            provider.keep()
+
+    def take_back(self) -> None:
+        """As clear(), and then have accounts and mail again as they were when they were kept, numbers included."""
+        self._begin_anew(MailProvider.take_back)
+
+    def _begin_anew(self, how: Callable[[MailProvider], None]) -> None:
         running = [provider for provider in self._providers.values() if provider.running]
         for provider in running:  # nothing more comes in
             self._front.set(Fault("refuse"), provider.provider.name, SERVICES["all"])
@@ -139,7 +151,7 @@ class Internet:
         for name in sorted(self._uncommon):
             self.certificate(name)
         for provider in self._providers.values():
-            provider.clear()
+            how(provider)
             self.up(provider.provider.name)
 
     def start_all(self) -> float:

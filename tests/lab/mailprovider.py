@@ -23,7 +23,7 @@ from tests.lab.daemonroot import DaemonRoot
 from tests.lab.habits import Account, ProviderHabits
 from tests.lab.mailboxes import Mailbox
 from tests.lab.milter import Milter
-from tests.lab.processes import LabError, end
+from tests.lab.processes import LabError, end, run
 from tests.lab.providers import INBOX, Provider, provider_of
 from tests.lab.tokens import TokenBook
 from tests.lab.tokenserver import INTROSPECTION
@@ -61,6 +61,7 @@ class MailProvider:
         self.accounts: dict[str, Account] = {}
         self.habits = ProviderHabits(provider, self.accounts, self._file_sent)
         self._homes: dict[str, str] = {}
+        self._kept: dict[str, tuple[Account, Path]] = {}
         self._numbers = itertools.count(1)
         self._mailboxes: dict[str, Mailbox] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -196,6 +197,33 @@ class MailProvider:
                 self.set_size_limit(self.provider.size_limit)
             self._log("logins").write_text("")
 
+    def keep(self) -> None:
+        """Remember the accounts and their mail as they are, numbers of folders and mails included."""
+        with self._lock:
+            shutil.rmtree(self.root.inside(f"/srv/kept/{self.provider.name}"), ignore_errors=True)
+            self._kept = {}
+            for number, (name, account) in enumerate(self.accounts.items()):
+                self.kick(name)
+                copy = self.root.inside(f"/srv/kept/{self.provider.name}/{number}")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                if self._home(name).exists():
+                    run("cp", "-a", self._home(name), copy)
+                self._kept[name] = (account, copy)
+
+    def take_back(self) -> None:
+        """Clear, and have the accounts and mail that were kept again."""
+        with self._lock:
+            self.clear()
+            for name, (account, copy) in self._kept.items():
+                self.accounts[name] = account
+                self._homes[name] = self._new_home()
+                if copy.exists():
+                    run("cp", "-a", copy, self._home(name))
+            self._write_accounts()
+
+    def _new_home(self) -> str:
+        return f"/srv/mail/{self.provider.name}/{next(self._numbers)}"
+
     def empty_queues(self) -> list[Path]:
         """Remove what waits or is on its way; returns the files that it was."""
         spool = self.root.inside(f"/var/spool/{self.provider.name}")
@@ -222,7 +250,7 @@ class MailProvider:
             name = account.address.lower()
             self.accounts[name] = account
             if name not in self._homes:
-                self._homes[name] = f"/srv/mail/{self.provider.name}/{next(self._numbers)}"
+                self._homes[name] = self._new_home()
             self._write_accounts()
 
     def change_account(self, address: str, **changes: Any) -> None:
