@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import email
 import email.policy
 import imaplib
+import io
 import json
 import random
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -60,7 +62,7 @@ VILLAGE = (ASHA, RAVI)
 
 FRIEND = "friend@outlook.com"
 """Somebody far away."""
-SERVERS = {"example.org": ("--imap", "imap.example.org 993 tls", "--smtp", "smtp.example.org 587 starttls")}
+SERVERS = {"example.org": ("generic", "imap.example.org 993 tls", "smtp.example.org 587 starttls")}
 """What has to be told of a provider that there is no preset for."""
 
 
@@ -113,13 +115,17 @@ class MailOffice:
             return {}  # it is not there at the moment
         return answer
 
-    def take_in(self, villager: Villager, *, test: bool = True) -> None:
-        """Add a person with all accounts, which are there at the far side."""
-        self.ask("person", "add", villager.login, "--name", villager.name, "--language", villager.language,
-                 secret=villager.password)  # fmt: skip
-        for address, secret in villager.secrets.items():
-            told = [*SERVERS.get(address.partition("@")[2], ()), *([] if test else ["--no-test"])]
-            self.ask("account", "add", villager.login, address, *told, secret=secret)
+    def take_in(self, villagers: Sequence[Villager]) -> None:
+        """Add people with all accounts, which are there at the far side, by one table as for a whole village."""
+        table = io.StringIO()
+        writer = csv.writer(table)
+        writer.writerow(("login", "name", "language", "password", "address", "provider", "secret", "imap", "smtp"))
+        for one in villagers:
+            for number, (address, secret) in enumerate(one.secrets.items()):
+                person = (one.name, one.language, one.password) if number == 0 else ("", "", "")
+                servers = SERVERS.get(address.partition("@")[2], ("", "", ""))
+                writer.writerow((one.login, *person, address, servers[0], secret, *servers[1:]))
+        self.ask("person", "import", "-", secret=table.getvalue().rstrip("\n"))
 
     def open_far_accounts(self) -> None:
         """Open everybody's accounts at the providers."""
@@ -257,8 +263,7 @@ def set_up(node: Machine, world: World, directory: Path) -> MailOffice:
     ca.write_bytes(node.read_file("/etc/ssl/mojomail/ca.crt"))
     office = MailOffice(node, world, ca)
     office.open_far_accounts()
-    for villager in VILLAGE:
-        office.take_in(villager)
+    office.take_in(VILLAGE)
     office.wait_for_link(True)
     for villager in VILLAGE:
         node.wait_until(lambda who=villager: office.fetched(who), 600, f"mail of {villager.login} fetched once")
