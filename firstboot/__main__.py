@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import SetupError
+from .readiness import COMING, notify
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the programs; returns its exit code."""
+    notify(COMING)
     top = argparse.ArgumentParser(prog="firstboot", description="Sets a node up, and shows how it is afterwards.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     setup = commands.add_parser("setup", help="ask what the node needs to know, and set it up")

@@ -18,6 +18,8 @@ from .wizard import Wizard
 BACK = "<"
 CLEAR = "\033[2J\033[H"
 PAUSE = 1.0
+PLAIN = str.maketrans({"–": "-", "…": "...", "₹": "Rs", "“": '"', "”": '"', "’": "'"})
+"""What a console's font has not, and what stands in for it."""
 
 
 @dataclass
@@ -30,8 +32,16 @@ class Terminal:
 
     @classmethod
     def standard(cls) -> Terminal:
-        """Standard input and output."""
-        return cls(input, getpass.getpass, sys.stdout)
+        """Standard input and output. Not by input(), whose questions go to the journal with all of standard error."""
+
+        def ask(prompt: str) -> str:
+            print(prompt, end="", flush=True)
+            line = sys.stdin.readline()
+            if not line:
+                raise EOFError
+            return line.removesuffix("\n")
+
+        return cls(ask, getpass.getpass, sys.stdout)
 
 
 class PlainText:
@@ -67,7 +77,7 @@ class PlainText:
         if len(screen.choices) > 40:
             lines.append("  ... or type it")
         lines += ["", self._aside()]
-        print("\n".join(lines), file=self.terminal.out, flush=True)
+        print("\n".join(lines).translate(PLAIN), file=self.terminal.out, flush=True)
 
     def _ask(self, screen: Screen) -> None:
         shown = f" [{screen.value}]" if screen.value and (screen.look != "secret" or screen.suggested) else ""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import socket
 
+COMING = f"EXTEND_TIMEOUT_USEC={20_000_000}"
+"""For systemd: it goes on, the first picture needs up to 20 s from here (sd_notify(3))."""
+
 
 def notify(words: str) -> None:
     """Tell systemd (sd_notify(3)), where it wants to be told."""

@@ -24,7 +24,7 @@ from .phone.pin import Gate
 from .phone.server import PhoneServer
 from .plaintext import PlainText, Terminal
 from .preset import FILE
-from .readiness import notify
+from .readiness import COMING, notify
 from .screens import Screen
 from .seal import CredentialSeal
 from .setupnetwork import SetupNetwork
@@ -38,8 +38,6 @@ ROOT = Path("/")
 TEXT_REFRESH = 1.0
 LOOK_AGAIN = 5.0
 """Seconds between two looks at the network's addresses."""
-COMING = f"EXTEND_TIMEOUT_USEC={20_000_000}"
-"""For systemd: it goes on, the first picture needs up to 20 s from here (sd_notify(3))."""
 WAITING = f"EXTEND_TIMEOUT_USEC={150_000_000}"
 ERASING = f"EXTEND_TIMEOUT_USEC={3600_000_000}"
 HARDWARE = 8.0

@@ -137,6 +137,19 @@ def test_a_keyboard_may_be_pulled_and_put_back(tv: WizardRoom) -> None:
     tv.node.stop()
 
 
+def test_plain_text_takes_over_where_pictures_cannot_be_shown(tv: WizardRoom) -> None:
+    package = "/usr/lib/python3/dist-packages/firstboot"
+    tv.node.succeed(f"mount --bind /dev/null {package}/tv/canvas.py && rm -f {package}/tv/__pycache__/canvas.*")
+    tv.node.execute("systemctl restart mojomail-firstboot.service", 300)
+    tv.node.wait_for_unit("mojomail-firstboot-text.service", 600)
+    tv.node.wait_until(lambda: "Which keyboard is it?" in tv.node.tty_text(1), 60)
+    tv.node.type("\n\n\n", None)
+    tv.wait_for_screen("name")
+    tv.node.type("rampur")
+    tv.node.key("ret")
+    tv.wait_for_screen("keeper.password")
+
+
 # ---- by phone
 
 

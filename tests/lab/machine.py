@@ -12,6 +12,7 @@ from its own FAT partition, as the Pi's firmware would take them; the lab only a
 
 from __future__ import annotations
 
+import base64
 import socket
 import subprocess
 import time
@@ -34,6 +35,12 @@ from tests.lab.qmp import Qmp, QmpError
 from tests.lab.writelog import WriteLog
 
 __all__ = ["LANES", "LabError", "Lane", "Machine", "MachineFailure"]
+
+FIRST_PICTURE = "systemd.set_credential_binary=systemd.unit-dropin.mojomail-firstboot.service:" + (
+    base64.b64encode(b"[Service]\nTimeoutStartSec=600").decode()
+)
+"""For the kernel's command line: emulated, the first picture may take longer than text would wait on a Pi
+(systemd-debug-generator(8))."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +176,7 @@ class Machine(Hands):
         files, control = self._files, self.lane.control
         words = [files.command_line, self.lane.command_line]
         if not self.silent:
-            words.append(kernel_arguments(control, is_tty="tty" in control))
+            words += [kernel_arguments(control, is_tty="tty" in control), FIRST_PICTURE]
         line = " ".join(word for word in (*words, self._append) if word)
         if len(line) >= qemu.COMMAND_LINE_BYTES:
             raise LabError(
