@@ -148,7 +148,8 @@ def private_files(node: Machine) -> dict[str, str]:
     """
     names = " ".join(SECRETS)
     listing = node.succeed(
-        "{ find / -xdev -type f -size +0 ! -perm -o+r ! -path '/var/log/journal/*' ! -path '/var/spool/postfix/pid/*' -print0;"
+        "{ find / -xdev -type f -size +0 ! -perm -o+r ! -path '/var/log/journal/*' ! -path '/var/spool/postfix/pid/*'"
+        " -print0;"
         f" printf '%s\\0' {names}; }} | sort -zu | xargs -0 sha256sum",
         limit=120,
     )
