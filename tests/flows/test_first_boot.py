@@ -75,7 +75,7 @@ def test_old_television_shows_the_node_in_its_own_size(second: Machine, out: Pat
     assert_picture_fits(second, (720, 576), out)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def second(second_card: Machine) -> Machine:
     """The second card when it is up at last; see there."""
     machine, units = second_card, random.Random(f"reset {SEED}").randrange(3, 60)
