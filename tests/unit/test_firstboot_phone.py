@@ -41,7 +41,11 @@ class Phone:
     def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: str) -> tuple[int, str]:
         """Status and page; redirections are followed."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        sent = {"Cookie": self.cookie, "Content-Type": "application/x-www-form-urlencoded", **headers}
+        sent = {"Cookie": self.cookie, "Content-Type": "application/x-www-form-urlencoded"}
+        if method == "POST":  # as browsers have it: a page that gives no referrer gives no origin either
+            hides = self.headers.get("Referrer-Policy") == "no-referrer"
+            sent["Origin"] = "null" if hides else f"http://127.0.0.1:{self.port}"
+        sent |= headers
         connection.request(method, path, urlencode(form or {}) if method == "POST" else None, sent)
         answer = connection.getresponse()
         page = answer.read().decode()
