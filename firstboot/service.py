@@ -90,10 +90,10 @@ class Setup:
         network = SetupNetwork(self.site)
         server = PhoneServer(wizard, self.gate, lambda: self._join(wizard).address) if phone else None
         port = server.port if server else 0
-        threading.Thread(target=self._work, args=(wizard, network), name="work", daemon=True).start()
+        for_phones = network if server else None
+        threading.Thread(target=self._work, args=(wizard, for_phones), name="work", daemon=True).start()
         wizard.listen(self._wanted.set)
         self._wanted.set()
-
         ended = threading.Event()
 
         def connect() -> None:
@@ -120,7 +120,7 @@ class Setup:
     def _join(self, wizard: Wizard) -> Join:
         return Join.from_answers(wizard.answers, self.site.around)
 
-    def _work(self, wizard: Wizard, network: SetupNetwork) -> None:
+    def _work(self, wizard: Wizard, network: SetupNetwork | None) -> None:
         while wizard.at != DONE:
             self._wanted.wait(TEXT_REFRESH)
             self._wanted.clear()
@@ -128,7 +128,8 @@ class Setup:
                 continue
             unattended = wizard.state.unattended
             work(wizard, self.site)
-            network.applied(self._join(wizard))
+            if network is not None:
+                network.applied(self._join(wizard))
             wizard.changed()
             if unattended and wizard.at == JOIN:
                 wizard.answer(JOIN, "finish")  # nobody reads it; the state screen says the same
