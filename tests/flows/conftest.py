@@ -21,7 +21,7 @@ from tests.lab.daemontree import ensure_tree
 from tests.lab.machine import LANES, Machine
 from tests.lab.world import World
 
-pytest.register_assert_rewrite("tests.flows.goodnode")
+pytest.register_assert_rewrite("tests.flows.goodnode", "tests.flows.wizardroom")
 
 LIMITS = {"virt": 1500.0, "raspi3b": 2000.0}
 """Seconds from power-on to the login prompt, with other machines on the same cores; a lost boot is seen at once."""
