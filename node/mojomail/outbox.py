@@ -23,6 +23,8 @@ WRONG_PASSWORD = re.compile(
 )
 NOT_TRIED = "deferred transport"
 """What Postfix says of a mail that nobody has told it to send yet."""
+MAILBOXES = ".home.arpa"
+"""How addresses end that are mailboxes here: mail to them is handed over on this machine, and is not in the outbox."""
 PAUSES = (60.0, 120.0, 300.0, 900.0, 1800.0, 3600.0)
 """Seconds before a mail is tried again after its first, second, ... attempt in vain."""
 
@@ -129,15 +131,16 @@ class Outbox:
         before = {number: mail.state for number, mail in self.mails.items()}
         for queued in queue:
             owner = owner_of(queued.sender)
-            if owner is None:
+            away = [one for one in queued.recipients if not one.address.endswith(MAILBOXES)]
+            if owner is None or not away:
                 continue
             mail = self.mails.get(queued.id)
             if mail is None:
-                names = {one.address: (State.WAITING, "") for one in queued.recipients}
+                names = {one.address: (State.WAITING, "") for one in away}
                 mail = Tracked(queued.id, queued.sender, owner, queued.size, queued.arrived, names, changed=now)
                 self.mails[queued.id] = mail
             mail.owner, mail.held, mail.gone = owner, queued.held, False
-            for one in queued.recipients:
+            for one in away:
                 state, text = mail.recipients.get(one.address, (State.WAITING, ""))
                 if state is State.SENT:  # the log was quicker than the queue
                     continue
@@ -145,7 +148,7 @@ class Outbox:
                     state = State.WAITING
                 reason = "" if one.reason == NOT_TRIED else one.reason
                 mail.recipients[one.address] = (state, reason or text)
-            mail.copy = all(self.local(one.address) for one in queued.recipients)
+            mail.copy = all(self.local(one.address) for one in away)
         there = {queued.id for queued in queue}
         for mail in self.mails.values():
             mail.gone = mail.id not in there

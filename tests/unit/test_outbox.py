@@ -254,3 +254,10 @@ def test_only_a_queue_id_reaches_postsuper(number: str) -> None:
 def test_a_message_id_is_found_also_when_it_is_folded_or_missing() -> None:
     assert message_id_in(b"Subject: x\nMessage-ID:\n <one@far.example>\n\n") == "<one@far.example>"
     assert message_id_in(b"Subject: x\n\n") == ""
+
+
+def test_what_is_handed_over_in_the_village_is_not_in_the_outbox() -> None:
+    here = Waiting("ravi@node.home.arpa", "")
+    both = QueuedMail("BBBBBB", "active", "asha@gmail.com", 2000, 1000.0, (here, Waiting("x@far.example", "")))
+    outbox = filled(QueuedMail("AAAAAA", "active", "asha@gmail.com", 2000, 1000.0, (here,)), both)
+    assert {number: list(mail.recipients) for number, mail in outbox.mails.items()} == {"BBBBBB": ["x@far.example"]}
