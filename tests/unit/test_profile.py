@@ -304,8 +304,8 @@ def test_pi_gen_base_has_its_stages_and_user_and_is_never_strict(root: Path, tmp
 
 
 @pytest.mark.parametrize("name", ["village", "raspios"])
-def test_shipped_profile_loads(root: Path, name: str) -> None:
-    profile = load_profile(TREE / "profiles" / f"{name}.yaml", root=root)
+def test_shipped_profile_loads(name: str) -> None:
+    profile = load_profile(TREE / "profiles" / f"{name}.yaml", root=TREE)
     assert profile.name == name
     assert not profile.ssh.enabled
 
