@@ -9,7 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 OUT := tests/out
 
-.PHONY: help image setup setup-dev setup-host check test test-build test-node test-flows cuts lab bench docs clean
+.PHONY: help image setup setup-dev setup-host check test test-build test-node test-flows test-long cuts lab bench docs clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -51,6 +51,9 @@ test-node: setup-dev ## What runs on the node, with real servers and no machine
 test-flows: setup-dev ## The image in deploy/, booted, with an internet and a village around it
 	MOJOMAIL_IMAGE="$${MOJOMAIL_IMAGE:-$(abspath $(DEPLOY))/mojomail-$(PROFILE).img}" \
 		$(RUN) -m pytest tests/flows tests/image -q --numprocesses=2 --dist=loadscope --no-loadscope-reorder --junit-xml=$(OUT)/flows.xml
+
+test-long: ## The same with every mail flow, by every trouble: an hour and more
+	MOJOMAIL_LONG=1 $(MAKE) test-flows
 
 cuts: setup-dev ## The power goes at each flush of two whole set-ups, and 20 points of each are booted
 	MOJOMAIL_IMAGE="$${MOJOMAIL_IMAGE:-$(abspath $(DEPLOY))/mojomail-$(PROFILE).img}" \

@@ -55,7 +55,7 @@ class Trouble:
                 self._office.node.wait_for_unit(unit)
 
 
-@pytest.fixture(params=TROUBLES)
+@pytest.fixture(params=[TROUBLES[0], pytest.param(TROUBLES[1], marks=pytest.mark.long)])
 def trouble(request: pytest.FixtureRequest, office: MailOffice) -> Trouble:
     return Trouble(request.param, office, request.node.name)
 
@@ -95,6 +95,7 @@ def test_mail_of_two_providers_comes_in_whole(office: MailOffice, trouble: Troub
         assert [mail.subject for mail in internet.messages(address)] == [subject], "it stays at the provider"
 
 
+@pytest.mark.long
 def test_large_mail_comes_in_while_the_small_ones_behind_it_do_not_wait(office: MailOffice, measure: Measure) -> None:
     large = letter("photos@far.example", GMAIL, subject="5 MB")
     content = attach(large, 3_700_000, "photos.zip")
@@ -109,6 +110,7 @@ def test_large_mail_comes_in_while_the_small_ones_behind_it_do_not_wait(office: 
     measure("bytes per flow", counts.to_far + counts.from_far, "bytes", flow="a mail of 5 MB and a small one come in")
 
 
+@pytest.mark.long
 def test_reading_flagging_and_answering_are_seen_at_the_provider(office: MailOffice) -> None:
     uid = office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="to be read").as_bytes())
     office.sync(ASHA)
@@ -135,6 +137,7 @@ def delete_here(office: MailOffice, subject: str) -> None:
         app.expunge()
 
 
+@pytest.mark.long
 def test_deleting_here_deletes_nothing_at_the_provider(office: MailOffice) -> None:
     office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="deleted here").as_bytes())
     office.sync(ASHA)
@@ -161,6 +164,7 @@ def test_deleting_with_realdelete_deletes_at_the_provider(office: MailOffice) ->
     )
 
 
+@pytest.mark.long
 def test_what_the_provider_deletes_goes_here_too_and_nothing_else(office: MailOffice) -> None:
     uids = [
         office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject=subject).as_bytes())
@@ -177,6 +181,7 @@ def test_what_the_provider_deletes_goes_here_too_and_nothing_else(office: MailOf
     assert sorted(office.subjects(ASHA)) == ["from the village", "one", "three"]
 
 
+@pytest.mark.long
 def test_new_uidvalidity_loses_and_doubles_nothing(office: MailOffice) -> None:
     subjects = [f"mail {number}" for number in range(5)]
     office.world.internet.put_all(GMAIL, [letter("x@far.example", GMAIL, subject=each).as_bytes() for each in subjects])
@@ -273,6 +278,7 @@ def test_mail_over_the_limit_is_refused_with_the_limit_in_words(office: MailOffi
     assert "10 MB" in str(refused.value)
 
 
+@pytest.mark.long
 def test_waiting_mail_can_be_held_released_and_cancelled(office: MailOffice) -> None:
     office.link(False)
     held = office.send(ASHA, letter(GMAIL, FRIEND, subject="held"))
@@ -291,6 +297,7 @@ def test_waiting_mail_can_be_held_released_and_cancelled(office: MailOffice) -> 
     assert not office.arrived(FRIEND, "cancelled")
 
 
+@pytest.mark.long
 def test_what_a_provider_refuses_for_good_comes_back_with_its_words(office: MailOffice) -> None:
     office.world.internet.reject("gmail", "rcpt", 550, "5.1.1 No such person here", recipient="nobody@*")
     number = office.send(ASHA, letter(GMAIL, "nobody@outlook.com", subject="to nobody"))
@@ -320,6 +327,7 @@ def test_village_mail_arrives_without_a_link_and_is_seen_once(office: MailOffice
         assert everywhere.count(f"to {address}") == 1, everywhere
 
 
+@pytest.mark.long
 def test_copy_at_the_provider_can_be_switched_off(office: MailOffice) -> None:
     office.ask("account", "set", GMAIL, "--village-copy", "no")
     office.send(RAVI, letter(RAVI.addresses[0], GMAIL, subject="stays here"))
@@ -367,6 +375,7 @@ def test_accounts_folders_are_there_from_the_beginning(office: MailOffice) -> No
 # ---- the node as a whole
 
 
+@pytest.mark.long
 def test_thirty_days_without_a_link_bounce_nothing(office: MailOffice) -> None:
     office.link(False)
     number = office.send(ASHA, letter(GMAIL, FRIEND, subject="a month later"))
@@ -384,6 +393,7 @@ def test_thirty_days_without_a_link_bounce_nothing(office: MailOffice) -> None:
     office.wait_for_arrival(FRIEND, "a month later", limit=2 * ARRIVES)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["rubbish", "hang"])
 def test_provider_that_answers_rubbish_or_hangs_stops_nobody_else(office: MailOffice, how: str) -> None:
     if how == "rubbish":
@@ -403,6 +413,7 @@ def test_provider_that_answers_rubbish_or_hangs_stops_nobody_else(office: MailOf
     office.wait_for_mail(ASHA, "behind the trouble", limit=4 * ARRIVES)
 
 
+@pytest.mark.long
 def test_account_test_says_in_words_what_is_wrong(office: MailOffice) -> None:
     assert office.ask("account", "test", GMAIL)
     office.world.internet.set_password(GMAIL, "zzzzzzzzzzzzzzzz")

@@ -68,6 +68,7 @@ def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(mortal: Machine
     assert mortal.succeed("cat /root/lost 2>/dev/null || true") == ""
 
 
+@pytest.mark.long
 def test_a_power_cut_in_the_middle_of_everything_loses_no_mail_and_doubles_none_here(
     mortal: Machine, world: World, tmp_path: Path
 ) -> None:
