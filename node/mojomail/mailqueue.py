@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.policy import compat32
 from enum import StrEnum
+from pathlib import Path
 
 from .errors import InputError, SystemFault
 from .process import run
 
+SHOWQ = Path("/var/spool/postfix/public/showq")
+"""Where postqueue(1) asks; without it, it looks for the queue by itself, and cries when there is none."""
 QUEUE_ID = re.compile(r"[0-9A-Za-z]{6,30}")
 
 DELIVERY = re.compile(
@@ -119,7 +122,9 @@ class MailQueue:
     """The node's Postfix. Everything raises SystemFault when a command fails."""
 
     def list(self) -> list[QueuedMail]:
-        """All mails that wait."""
+        """All mails that wait. Before Postfix has ever started there is no queue, and nobody is asked for it."""
+        if not SHOWQ.exists():
+            raise SystemFault("Postfix has not started yet", hint="systemctl status postfix")
         return parse_queue(run("postqueue", "-j").decode("utf-8", "replace"))
 
     def message_id(self, number: str) -> str:
