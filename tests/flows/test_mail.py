@@ -9,7 +9,7 @@ import random
 import smtplib
 from collections.abc import Iterator
 from email.message import EmailMessage
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -443,10 +443,22 @@ def canaries() -> dict[str, str]:
     return found
 
 
-def test_no_secret_lies_on_the_card_in_clear(office: MailOffice) -> None:
+def found_in(card: Path, words: dict[str, str]) -> set[str]:
+    """Whose words lie anywhere on a card, free blocks and journals included."""
+    piece, longest, kept, found = 1 << 24, max(map(len, words.values())), b"", set()
+    with card.open("rb") as file:
+        while content := file.read(piece):
+            if not content.strip(b"\0"):
+                continue
+            found |= {name for name, word in words.items() if word.encode() in kept + content}
+            kept = content[-longest:]
+    return found
+
+
+@pytest.mark.long
+def test_no_secret_lies_on_the_card_in_clear(office: MailOffice, tmp_path: Path) -> None:
     office.send(ASHA, letter(GMAIL, FRIEND, subject="the card is read after this"))
     office.wait_for_arrival(FRIEND, "the card is read after this")
-    office.node.succeed("sync; echo 3 > /proc/sys/vm/drop_caches")
-    patterns = "\n".join(canaries().values()).encode()
-    found: Any = office.node.execute("d=$(findmnt -no SOURCE /); grep -c -a -F -f /dev/stdin $d", 600, stdin=patterns)
-    assert found.stdout.strip() == "0", found
+    office.node.succeed("echo 'a mark to be found' > /root/mark; sync", limit=300)
+    office.node.copy_card(tmp_path / "card")
+    assert found_in(tmp_path / "card", {**canaries(), "the mark": "a mark to be found"}) == {"the mark"}

@@ -14,6 +14,7 @@ from tests.conftest import Measure
 from tests.flows.mailoffice import ARRIVES, ASHA, FRIEND, RAVI, MailOffice, Villager, letter
 from tests.lab.inside import NODE_ADDRESS
 
+pytestmark = pytest.mark.long
 GMAIL, YAHOO = ASHA.addresses
 HINDI = "नमस्ते: बैठक कल है"
 SITE = f"https://{NODE_ADDRESS}/"
@@ -112,7 +113,6 @@ def test_mail_written_offline_is_in_sent_at_once_and_marked_until_it_has_gone(of
     assert office.subjects(ASHA, "Sent") == [subject], "once"
 
 
-@pytest.mark.long
 def test_the_line_above_the_list_tells_the_truth_in_the_persons_language(office: MailOffice, out: Path) -> None:
     with webmail(office, RAVI) as page:
         assert re.search(r"[\u0C80-\u0CFF]", status(page)), "in Kannada"
@@ -126,7 +126,6 @@ def test_the_line_above_the_list_tells_the_truth_in_the_persons_language(office:
         assert GMAIL in page.inner_text("#mojomail-status .trouble")
 
 
-@pytest.mark.long
 def test_looking_at_the_mail_fetches_it_and_the_list_shows_it_by_itself(office: MailOffice) -> None:
     """A person who looks is served first."""
     office.world.internet.put(GMAIL, letter(FRIEND, GMAIL, subject="came while looking").as_bytes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.lab import qemu
+from tests.lab import processes, qemu
 from tests.lab.processes import LabError
 from tests.lab.qemu import Lane
 from tests.lab.writelog import WriteLog
@@ -48,6 +48,10 @@ class Card:
         upto = log.flush_points[-1] if entry is None else entry
         log.rebuild(self._base, upto, target, seed=seed, size=qemu.DISK_BYTES)
         return upto
+
+    def copy(self, target: Path) -> None:
+        """Write what the card holds to the raw file `target`, without the machine's memory that snapshots keep."""
+        processes.run("qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", self._overlay, target, limit=600)
 
     def cut(self, entry: int | None, seed: int | None) -> int:
         """Make the card what it is after a power cut, once QEMU is gone."""

@@ -281,6 +281,14 @@ class Machine(Hands):
         self._running.close()
         return self._card.cut(entry, seed)
 
+    def copy_card(self, target: Path) -> None:
+        """Write what the card holds now to the raw file `target`; the machine rests meanwhile, and then goes on."""
+        self.qmp("stop")
+        try:
+            self._card.copy(target)
+        finally:
+            self.qmp("cont")
+
     def copy_cut(self, target: Path, entry: int | None = None, seed: int | None = None) -> int:
         """Write the card that power_cut() would leave to the raw file `target`, while the machine goes on."""
         return self._card.copy_cut(target, entry, seed)
