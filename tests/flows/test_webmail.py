@@ -55,10 +55,10 @@ def open_mail(page: Any, subject: str) -> None:
 
 def answer(page: Any, text: str) -> None:
     """Answer the mail that is open, and wait until the webmail has it handed in."""
-    page.evaluate("rcmail.command('reply')")
+    page.evaluate("rcmail.command('reply', '')")
     page.wait_for_selector("#composebody")
     page.fill("#composebody", text)
-    page.evaluate("rcmail.command('send')")
+    page.evaluate("rcmail.command('send', '', null, {})")
     page.wait_for_function("window.rcmail && rcmail.env.action != 'compose'", timeout=PAGE)
 
 
