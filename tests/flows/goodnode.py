@@ -105,6 +105,8 @@ LISTENING: set[Listener] = {
     ("tcp", "127.0.0.1", 10587, "postfix"),
 }
 """All that the image listens on. (For DHCP, NetworkManager reads raw packets.)"""
+WIZARD: set[Listener] = {("tcp", "0.0.0.0", 8080, "python3")}
+"""And until the node is set up: the wizard's pages for phones."""
 SERVANTS = {"imap-login": "dovecot", "pop3-login": "dovecot", "master": "postfix"}
 """Processes that listen for a program of another name."""
 

@@ -29,6 +29,15 @@ ASK_DAEMON = (
     'perl -MIO::Socket::UNIX -e \'$s = IO::Socket::UNIX->new("/run/mojomail/control") or exit;'
     " print $s scalar <STDIN>; $s->flush; print scalar <$s>'"
 )
+PAST_THE_WIZARD = """
+systemctl stop mojomail-firstboot.service
+install -d -m 700 /var/lib/mojomail/firstboot
+touch /var/lib/mojomail/firstboot/done
+rm -f /run/mojomail/setting-up
+nft -f /etc/nftables.conf
+systemctl start --no-block mojomail-tv.service
+"""
+"""What is left of the wizard once a node is set up: the state screen."""
 ARRIVES = 180.0
 """Seconds that mail may take on a good link, when the emulated node has to begin a run for it."""
 
@@ -248,6 +257,16 @@ class MailOffice:
         return self.node.wait_until(condition, limit, what)
 
 
+def trust(node: Machine, world: World) -> None:
+    """Let the node trust the lab's authority, as it trusts the world's."""
+    node.send_file(world.internet.authority_pem().encode(), "/etc/ssl/certs/lab.pem")
+    # What update-ca-certificates(8) does, for this one alone: all take it minutes under emulation.
+    node.succeed(
+        "cd /etc/ssl/certs && cat lab.pem >> ca-certificates.crt"
+        " && ln -s lab.pem $(openssl x509 -hash -noout -in lab.pem).0"
+    )
+
+
 def set_up(node: Machine, world: World, directory: Path) -> MailOffice:
     """Take the village's people in on a node that is up, and fetch their mail once. `directory` is for the CA's file.
 
@@ -255,12 +274,9 @@ def set_up(node: Machine, world: World, directory: Path) -> MailOffice:
     """
     for name in SERVICES:
         node.wait_for_unit(f"{name}.service")
-    node.send_file(world.internet.authority_pem().encode(), "/etc/ssl/certs/lab.pem")
-    # What update-ca-certificates(8) does, for this one alone: all take it minutes under emulation.
-    node.succeed(
-        "cd /etc/ssl/certs && cat lab.pem >> ca-certificates.crt"
-        " && ln -s lab.pem $(openssl x509 -hash -noout -in lab.pem).0"
-    )
+    if node.execute("systemctl cat mojomail-firstboot.service").code == 0:
+        node.succeed(PAST_THE_WIZARD, limit=120)
+    trust(node, world)
     node.succeed("nmcli connection add type ethernet ifname eth1 con-name way-out connection.zone uplink")
     node.succeed("nmcli --wait 60 connection up way-out", limit=90)
     ca = directory / "node-ca.crt"

@@ -14,6 +14,7 @@ from tests.flows.goodnode import (
     ALIKE,
     LISTENING,
     SECRETS,
+    WIZARD,
     assert_nobody_has_a_password,
     assert_picture_fits,
     assert_root_has_grown,
@@ -21,6 +22,7 @@ from tests.flows.goodnode import (
     listeners,
     private_files,
 )
+from tests.flows.wizardroom import WizardRoom
 from tests.lab import control
 from tests.lab.machine import Machine
 from tests.lab.qemu import CARDS
@@ -56,13 +58,15 @@ def test_nobody_has_a_password_on_a_new_card(up: Machine) -> None:
 
 
 def test_listening_sockets_are_exactly_the_expected_ones(up: Machine) -> None:
-    assert listeners(up) == LISTENING
+    assert listeners(up) == LISTENING | WIZARD
 
 
 def test_node_without_any_link_works_at_its_own_television(second: Machine) -> None:
     assert second.succeed("nmcli -g STATE general").strip() == "disconnected"
-    second.wait_for_picture()
-    assert "login:" in second.tty_text(1)
+    room = WizardRoom(second)
+    assert room.wait_for_screen("language")["problem"] == ""
+    assert room.enter()["screen"] != "language"
+    assert room.back()["screen"] == "language"
 
 
 def test_reset_in_the_middle_of_the_first_boot_leaves_no_half_made_file(second: Machine) -> None:

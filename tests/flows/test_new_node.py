@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Measure
 from tests.flows.goodnode import (
     LISTENING,
+    WIZARD,
     assert_nobody_has_a_password,
     assert_picture_fits,
     assert_root_has_grown,
@@ -37,7 +38,7 @@ def test_nobody_has_a_password(up: Machine) -> None:
 
 
 def test_listening_sockets_are_exactly_the_expected_ones(up: Machine) -> None:
-    assert listeners(up) == LISTENING
+    assert listeners(up) == LISTENING | WIZARD
 
 
 def test_television_shows_the_node_in_its_own_size(up: Machine, out: Path) -> None:

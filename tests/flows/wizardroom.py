@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.flows.conftest import bundle_if_it_fails
+from tests.flows.mailoffice import trust
 from tests.lab.machine import Machine
 from tests.lab.world import World
 
@@ -214,8 +215,7 @@ def unasked(booted: Machine, world: World) -> Machine:
     booted.restore("booted")
     with bundle_if_it_fails(booted):
         WizardRoom(booted).wait_for_screen("language")
-        booted.send_file(world.internet.authority_pem().encode(), "/usr/local/share/ca-certificates/lab.crt")
-        booted.succeed("update-ca-certificates", limit=300)
+        trust(booted, world)
         booted.snapshot("unasked")
     return booted
 
