@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from dataclasses import dataclass
-
-import idna
 
 from .catalogue import say
 from .errors import InputError
@@ -91,18 +88,23 @@ def parse_address(text: str) -> Address:
 
 def _domain(domain: str, shown: str) -> tuple[str, str]:
     """Both spellings of a domain, lower-case (IDNA 2008 with the mapping of UTS 46). Raises InputError."""
-    wrong = InputError(say("address.domain", address=shown, domain=domain[:70]), hint=say("address.like"))
+    import idna
+
     try:
         spelled = idna.encode(domain, uts46=True).decode("ascii").lower()
         unicode = idna.decode(spelled)
     except (idna.IDNAError, UnicodeError):
-        raise wrong from None
+        raise _no_domain(domain, shown) from None
     labels = spelled.split(".")
     if len(labels) < 2 or not all(re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", label) for label in labels):
-        raise wrong
+        raise _no_domain(domain, shown)
     if labels[-1].isdigit() or spelled.endswith("home.arpa"):
-        raise wrong
+        raise _no_domain(domain, shown)
     return spelled, unicode
+
+
+def _no_domain(domain: str, shown: str) -> InputError:
+    return InputError(say("address.domain", address=shown, domain=domain[:70]), hint=say("address.like"))
 
 
 def parse_login(text: str) -> str:
@@ -125,5 +127,7 @@ def login_from(text: str) -> str | None:
 
 def nearest(word: str, known: list[str]) -> str | None:
     """What was probably meant by a word that is not among those known."""
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.75)
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, known, n=1, cutoff=0.75)
     return found[0] if found else None

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from importlib.resources import files
 
-import yaml
+from . import shipped
 
 FALLBACK = "en"
 
@@ -22,14 +21,14 @@ _language: ContextVar[str] = ContextVar("language", default=FALLBACK)
 @cache
 def languages() -> tuple[str, ...]:
     """The codes of all languages there are texts in (ISO 639-1), English first."""
-    names = sorted(entry.name.removesuffix(".yaml") for entry in (files(__package__) / "texts").iterdir())
+    names = sorted(file.stem for file in (shipped.DIRECTORY / "texts").glob("*.yaml"))
     return (FALLBACK, *(name for name in names if name != FALLBACK))
 
 
 @cache
 def texts(language: str) -> dict[str, str]:
     """All texts of one language, by key."""
-    loaded = yaml.safe_load((files(__package__) / f"texts/{language}.yaml").read_text("utf-8"))
+    loaded = shipped.table(f"texts/{language}.yaml")
     return {str(key): str(text).strip() for key, text in loaded.items()}
 
 

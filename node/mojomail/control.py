@@ -1,4 +1,4 @@
-"""The control socket: /run/mojomail/control, one JSON object a line each way.
+"""The control socket, as the daemon serves it: /run/mojomail/control, one JSON object a line each way.
 
     {"v": 1, "do": "sync", "person": "asha"}        -> {"v": 1, "ok": true, ...}
                                                     or {"v": 1, "ok": false, "error": ..., "hint": ..., "exit_code": 2}
@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import InputError, MojoError, SystemFault
+from .controlclient import PATIENCE, VERSION
+from .errors import InputError, MojoError
 from .places import give_to
 from .secretserver import Peer, peer_of
 
 LOG = logging.getLogger(__name__)
-VERSION = 1
 LIMIT = 65536
-PATIENCE = 60.0
 FIRST_PERSON, LAST_PERSON = 20001, 59999
 VERBS = {
     "status": "anybody",
@@ -135,20 +134,3 @@ class ControlServer:
         except Exception as error:
             LOG.error("control: %s", type(error).__name__)
             return failure(MojoError("mojomaild could not answer: a bug of ours"))
-
-
-def ask(path: Path, verb: str, **arguments: Any) -> dict[str, Any]:
-    """Ask the daemon; the answer's fields. Raises what it answered, or SystemFault when it is not there."""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(PATIENCE)
-            connection.connect(str(path))
-            connection.sendall(json.dumps({"v": VERSION, "do": verb, **arguments}).encode() + b"\n")
-            with connection.makefile("rb") as answers:
-                found = json.loads(answers.readline())
-    except (OSError, ValueError):
-        raise SystemFault("mojomaild does not answer", hint="systemctl status mojomaild") from None
-    if found.get("ok"):
-        return dict(found)
-    kind = {2: InputError, 3: SystemFault}.get(int(found.get("exit_code", 1)), MojoError)
-    raise kind(str(found.get("error", "")), hint=found.get("hint"))

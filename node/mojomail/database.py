@@ -28,10 +28,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from . import shipped
 from .errors import InputError, SystemFault
 from .places import Places, give_to
 
@@ -229,9 +229,8 @@ def prepare_file(path: Path, file: DatabaseFile) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
             for step in range(_version(connection) + 1, file.version + 1):
-                for statement in _statements(
-                    (files(__package__) / f"schema/{file.name}-{step}.sql").read_text("utf-8")
-                ):
+                schema = (shipped.DIRECTORY / f"schema/{file.name}-{step}.sql").read_text("utf-8")
+                for statement in _statements(schema):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {file.version}")
             connection.execute("COMMIT")

@@ -11,17 +11,9 @@ Google the client secret, which the vault keeps). No error holds a token or what
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import http.client
 import json
 import re
-import secrets
-import ssl
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,8 +75,6 @@ KNOWN = {
         device_flow=False,
     ),
 }
-CLIENT_SECRETS = {"microsoft": -1, "google": -2}
-"""The numbers under which the vault keeps client secrets: below those of accounts."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +164,11 @@ def wait_for_device(
 
 def begin_errand(provider: OAuthProvider, address: str) -> Errand:
     """An address for the person to open on a phone, for the account with this mail address."""
+    import base64
+    import hashlib
+    import secrets
+    from urllib.parse import urlencode
+
     verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     query = {
@@ -188,12 +183,14 @@ def begin_errand(provider: OAuthProvider, address: str) -> Errand:
         "access_type": "offline",
         "prompt": "consent",
     }
-    return Errand(f"{provider.authorize_url}?{urllib.parse.urlencode(query)}", state, verifier)
+    return Errand(f"{provider.authorize_url}?{urlencode(query)}", state, verifier)
 
 
 def end_errand(provider: OAuthProvider, errand: Errand, pasted: str) -> AccessToken:
     """The token for the address that the phone's browser ended at. Raises InputError, Refused, SystemFault."""
-    answer = urllib.parse.parse_qs(urllib.parse.urlsplit(pasted.strip()).query)
+    from urllib.parse import parse_qs, urlsplit
+
+    answer = parse_qs(urlsplit(pasted.strip()).query)
     if "error" in answer:
         raise Refused(say("oauth.denied"))
     if answer.get("state") != [errand.state] or len(answer.get("code", [])) != 1:
@@ -218,7 +215,13 @@ def _token(provider: OAuthProvider, fields: dict[str, str]) -> AccessToken:
 
 def _post(provider: OAuthProvider, url: str, fields: dict[str, str]) -> dict[str, Any]:
     """Post a form and read the JSON that comes back."""
-    request = urllib.request.Request(url, urllib.parse.urlencode(fields).encode(), {"Accept": "application/json"})
+    import http.client
+    import ssl
+    import urllib.error
+    import urllib.request
+    from urllib.parse import urlencode
+
+    request = urllib.request.Request(url, urlencode(fields).encode(), {"Accept": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE, context=ssl.create_default_context()) as answer:
             return _object(provider, answer.read(ANSWER_LIMIT))

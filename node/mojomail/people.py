@@ -10,7 +10,6 @@ from .addresses import nearest, parse_login
 from .catalogue import languages, say
 from .database import Database, now
 from .errors import InputError, SystemFault
-from .passwords import check_password, hash_password
 from .places import Places
 from .process import find_program, run
 
@@ -93,6 +92,8 @@ def add_person(
 
     Raises InputError when the login is none or taken, the password too easy, or there is no such mail.
     """
+    from .passwords import check_password, hash_password
+
     parse_login(login)
     check_password(password, login=login)
     hashed = hash_password(password)
@@ -143,6 +144,8 @@ def make_homes(database: Database) -> None:
 
 def set_password(database: Database, login: str, password: str) -> None:
     """Give a person another password, which holds from now on everywhere. Raises InputError."""
+    from .passwords import check_password, hash_password
+
     check_password(password, login=login)
     hashed = hash_password(password)
     with database.change():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 
 from .errors import SystemFault
 
@@ -28,6 +27,8 @@ def run(*argv: str, stdin: bytes = b"", limit: float = 60.0, ok: tuple[int, ...]
 
     Raises SystemFault when it is not there, fails, or takes too long.
     """
+    import subprocess
+
     program = find_program(argv[0])
     shown = shlex.join(argv)
     if program is None:

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from typing import Any, Literal
 
-import yaml
-
+from . import shipped
 from .addresses import Address, nearest
 from .catalogue import say
 from .errors import InputError
@@ -19,6 +17,9 @@ Tls = Literal["tls", "starttls"]
 SecretKind = Literal["password", "app-password", "oauth2"]
 SECRET_KINDS: tuple[SecretKind, ...] = ("password", "app-password", "oauth2")
 TLS_KINDS: tuple[Tls, ...] = ("tls", "starttls")
+CLIENT_SECRETS = {"microsoft": -1, "google": -2}
+"""Who gives tokens, and the numbers under which the vault keeps this node's secrets as their client: below those of
+accounts."""
 ROLES = ("sent", "drafts", "trash", "junk", "archive")
 GENERIC = "generic"
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\.?")
@@ -68,8 +69,7 @@ class Provider:
 @cache
 def providers() -> dict[str, Provider]:
     """All presets by id."""
-    loaded = yaml.safe_load((files(__package__) / "providers.yaml").read_text("utf-8"))
-    return {name: _provider(name, given) for name, given in loaded.items()}
+    return {name: _provider(name, given) for name, given in shipped.table("providers.yaml").items()}
 
 
 def _provider(name: str, given: dict[str, Any]) -> Provider:

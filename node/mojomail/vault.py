@@ -14,16 +14,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from .accounts import Account, account_numbered, forget_test
 from .catalogue import say
 from .database import Database, now
 from .errors import InputError
-from .oauth import CLIENT_SECRETS, AccessToken, OAuthProvider, oauth_provider, refresh
+from .oauth import AccessToken, OAuthProvider, oauth_provider, refresh
 from .places import Places
-from .providers import SecretKind
+from .providers import CLIENT_SECRETS, SecretKind
 from .vaultkeys import KeyRing, VaultLocked, load_ring, make_key, store_ring
 
 NONCE_BYTES = 12
@@ -78,6 +75,8 @@ class Vault:
             forget_test(database, number)
 
     def _put(self, database: Database, number: int, kind: str, secret: str) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         key, nonce = self._ring.newest, os.urandom(NONCE_BYTES)
         if database.setting(KEY_SETTING, key.id) != key.id:
             raise VaultLocked(say("vault.other-key"), hint=say("hint.restart-daemon"))
@@ -94,6 +93,9 @@ class Vault:
 
     def reveal(self, database: Database, number: int) -> tuple[str, str]:
         """Kind and secret of an account. Raises NoSecret, or VaultLocked when no key of the ring opens it."""
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         row = database.row("SELECT kind, key_id, nonce, ciphertext FROM secret WHERE account = ?", number)
         if row is None:
             raise NoSecret(say("vault.no-secret"), hint=say("hint.account-passwd"))

@@ -6,9 +6,7 @@ secrets are encrypted anew, so that a power cut at any point leaves a ring that 
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +34,8 @@ class Key:
     @property
     def id(self) -> str:
         """16 hexadecimal digits."""
+        import hashlib
+
         return hashlib.sha256(b"mojomail vault key id\0" + self.bytes).hexdigest()[:16]
 
 
@@ -61,7 +61,7 @@ class KeyRing:
 
 def make_key() -> Key:
     """A new key."""
-    return Key(secrets.token_bytes(KEY_BYTES))
+    return Key(os.urandom(KEY_BYTES))
 
 
 def parse_ring(content: bytes) -> KeyRing:

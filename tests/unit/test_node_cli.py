@@ -17,7 +17,7 @@ import pytest
 from mojomail import cli
 from mojomail.accounts import accounts
 from mojomail.cli import main, parser
-from mojomail.cli.completion import _levels, script
+from mojomail.cli.completion import _levels, _subcommands, script
 from mojomail.doctor import Patience
 from mojomail.doctor import examination as examination_module
 from mojomail.doctor import findings as findings_module
@@ -36,7 +36,7 @@ def run(village: Village, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     """Runs a command line; `stdin` is what is typed or piped. Gives exit code, output and errors."""
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setattr(findings_module, "has_default_route", lambda: False)
-    monkeypatch.setattr("mojomail.cli.accounts.has_default_route", lambda: False)
+    monkeypatch.setattr("mojomail.cli.providerlogin.has_default_route", lambda: False)
 
     def command(*words: str, stdin: str = "", terminal: bool = False) -> Outcome:
         read, write = os.pipe()
@@ -209,7 +209,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[str], Imap, 
     imap, smtp = Imap(), Smtp()
     real = examination_module.examine
     monkeypatch.setattr(
-        "mojomail.cli.accounts.examine",
+        "mojomail.cli.providerlogin.examine",
         lambda one, vault: real(one, vault, patience=Patience(20, 20, 60), context=AUTHORITY.trusting),
     )
     with serving(imap, AUTHORITY.server()) as one, serving(smtp, AUTHORITY.server()) as two:
@@ -426,4 +426,11 @@ def test_nothing_in_clear_is_left_after_everything(
 def test_each_group_of_commands_is_in_the_grammar() -> None:
     words = {"person", "account", "status", "link", "sync", "outbox", "vault", "database"}
     assert {path.split()[0] for path in all_commands()} == words
-    assert len(cli.GROUPS) == 6
+    assert {word for group in cli.GROUPS.values() for word in group} == words | {"completion"}
+
+
+def test_grammar_of_one_word_says_what_the_whole_grammar_says_of_it() -> None:
+    whole = parser().format_help(), _subcommands(parser())
+    for word in (word for group in cli.GROUPS.values() for word in group):
+        assert _subcommands(parser(word))[word].format_help() == whole[1][word].format_help()
+    assert parser("nonsense").format_help() == whole[0]

@@ -6,18 +6,28 @@ import argparse
 import json
 import os
 import sys
-import traceback
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __version__
 from ..catalogue import speaking
 from ..errors import MojoError, ProblemsError
 from ..places import Places
-from . import accounts, completion, database, office, people, vault
 from .context import Context, Result
 
-GROUPS = (people, accounts, office, vault, database, completion)
-"""Each adds its commands to the grammar; a module of commands is listed here and nowhere else."""
+GROUPS = {
+    "people": ("person",),
+    "accounts": ("account",),
+    "office": ("status", "link", "sync", "outbox"),
+    "vault": ("vault",),
+    "database": ("database",),
+    "completion": ("completion",),
+}
+"""Modules of commands, and the words that these begin with; a module is listed here and nowhere else.
+
+Importing takes most of a command's time on a small Pi, so a command line that begins with such a word brings in the
+module it needs alone, and what only some commands of a module need is imported where they need it.
+"""
 
 DESCRIPTION = """\
 Keeps the people of this village, their mail accounts and all that belongs to them.
@@ -34,24 +44,27 @@ Completion for your shell:  source <(mojomail completion)
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar; help texts are meant to be read."""
+def parser(word: str | None = None) -> argparse.ArgumentParser:
+    """The command line's grammar: all of it, or what matters for one that begins with `word`.
+
+    Help texts are meant to be read.
+    """
     formatter = argparse.RawDescriptionHelpFormatter
     top = argparse.ArgumentParser(prog="mojomail", description=DESCRIPTION, epilog=EPILOG, formatter_class=formatter)
     top.add_argument("--version", action="version", version=f"MojoMail {__version__}")
     commands = top.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for group in GROUPS:
-        group.add_to(commands)
+    for module in [name for name, words in GROUPS.items() if word in words] or GROUPS:
+        import_module(f".{module}", __package__).add_to(commands)
     return top
 
 
 def main(arguments: Sequence[str] | None = None, *, places: Places | None = None) -> int:
     """Run the command line; returns the exit code."""
-    grammar = parser()
-    options = grammar.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser(given[0] if given else None).parse_args(given)
     language = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "en"
     as_json = bool(getattr(options, "json", False))
-    with speaking(language), Context(places or Places(), grammar=grammar, json=as_json) as context:
+    with speaking(language), Context(places or Places(), json=as_json) as context:
         return guarded(context, options)
 
 
@@ -78,6 +91,8 @@ def guarded(context: Context, options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        import traceback
+
         # The values in frames may be secrets: only places and the kind of the error are shown.
         frames = "".join(traceback.format_tb(error.__traceback__))
         print(f"{frames}{type(error).__name__}", file=sys.stderr)

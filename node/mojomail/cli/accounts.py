@@ -5,39 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..accounts import (
-    Account,
-    Draft,
-    account,
-    accounts,
-    add_account,
-    change_account,
-    draft,
-    put_first,
-    refuse_taken,
-    remove_account,
-)
+from ..accounts import Account, account, accounts, change_account, put_first, remove_account
 from ..accountsettings import SETTINGS
-from ..addresses import parse_address
-from ..autoconfig import look_up
+from ..accountstate import state_of
 from ..catalogue import say
-from ..doctor import Report, examine, record, state_of
-from ..doctor.examination import looks_like_app_password
-from ..doctor.findings import SECRET, has_default_route
 from ..errors import InputError
-from ..nameservice import NoAnswer, mail_exchangers
-from ..oauth import CLIENT_SECRETS, begin_device_flow, begin_errand, end_errand, wait_for_device
-from ..people import person
-from ..providers import (
-    GENERIC,
-    SECRET_KINDS,
-    parse_server,
-    provider_for_domain,
-    provider_for_mx,
-    provider_named,
-    providers,
-)
-from ..vault import tidy_secret
+from ..providers import CLIENT_SECRETS, SECRET_KINDS, provider_named, providers
 from .context import Commands, Context, Result, command, group, table, wrapped
 
 FD_HELP = "read the password, app password or refresh token from this open file descriptor"
@@ -158,7 +131,7 @@ def _add_settings(one: argparse.ArgumentParser) -> None:
         one.add_argument(setting.option, metavar=metavar, choices=choices, help=help_text)
 
 
-def _given_settings(options: argparse.Namespace) -> dict[str, Any]:
+def given_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The columns that options on the command line set. Raises InputError."""
     values: dict[str, Any] = {}
     for setting in SETTINGS:
@@ -178,126 +151,27 @@ def account_data(context: Context, one: Account) -> dict[str, Any]:
 
 
 def _add(context: Context, options: argparse.Namespace) -> Result:
-    owner = person(context.database, options.login)
-    refuse_taken(context.database, owner.login, parse_address(options.address))
-    new = _draft(context, options)
-    vault = None if options.no_secret else context.vault
-    secret = None if options.no_secret else _ask_secret(context, options, new)
-    with context.database.change():
-        one = add_account(context.database, owner.login, new)
-        if vault is not None and secret is not None:
-            vault.store(context.database, one.id, one.secret_kind, secret)
-    text = say("account.added", address=one.address, provider=new.provider.name, login=owner.login)
-    if secret is None:
-        return Result(f"{text}\n{say('account.secret-later')}", account_data(context, one))
-    return _tested(context, one, text, test=not options.no_test)
+    from . import providerlogin
 
-
-def _draft(context: Context, options: argparse.Namespace) -> Draft:
-    settings = _given_settings(options)
-    servers = {name: parse_server(getattr(options, name)) for name in ("imap", "smtp") if getattr(options, name)}
-    users: dict[str, str] = {name: settings.pop(name) for name in ("imap_user", "smtp_user") if name in settings}
-    settings = {name: value for name, value in settings.items() if not name.startswith(("imap_", "smtp_"))}
-    address = parse_address(options.address)
-    found = None
-    known = options.provider not in (None, GENERIC) or provider_for_domain(address.domain) or len(servers) == 2
-    if not known and has_default_route():
-        context.tell(say("account.looking", domain=address.domain))
-        if options.provider is None:
-            try:
-                found = provider_for_mx(mail_exchangers(address.domain))
-            except NoAnswer:
-                found = None
-        config = look_up(address, ispdb=options.ispdb) if found is None else None
-        if config is not None:
-            context.tell(say("account.autoconfig", source=config.source, imap=config.imap, smtp=config.smtp))
-            servers = {"imap": config.imap, "smtp": config.smtp} | servers
-            users = {"imap_user": config.imap_user, "smtp_user": config.smtp_user} | users
-    return draft(
-        options.address,
-        provider=options.provider,
-        found=found,
-        imap=servers.get("imap"),
-        smtp=servers.get("smtp"),
-        imap_user=users.get("imap_user"),
-        smtp_user=users.get("smtp_user"),
-        secret_kind=options.kind,
-        settings=settings,
-    )
-
-
-def _ask_secret(context: Context, options: argparse.Namespace, new: Draft) -> str:
-    """The secret that the provider wants; for OAuth2 the person is led to it. Raises InputError, SystemFault."""
-    if new.secret_kind == "oauth2" and options.secret_fd is None:
-        return _allow_access(context, new)
-    if options.secret_fd is None:
-        context.tell(wrapped(new.provider.how_to()))
-    prompt = say(f"ask.{new.secret_kind}", address=new.address.written)
-    return tidy_secret(new.secret_kind, context.ask_secret(prompt, descriptor=options.secret_fd))
-
-
-def _allow_access(context: Context, new: Draft) -> str:
-    provider = context.vault.oauth_provider(context.database, new.provider.oauth)
-    context.tell(wrapped(new.provider.how_to()))
-    if provider.device_flow:
-        code = begin_device_flow(provider)
-        context.tell(say("oauth.type-code", url=code.url, code=code.user_code))
-        token = wait_for_device(provider, code)
-    else:
-        errand = begin_errand(provider, new.address.written)
-        context.tell(say("oauth.open", url=errand.url))
-        token = end_errand(provider, errand, context.ask_secret(say("ask.pasted"), descriptor=None))
-    if token.refresh_token is None:
-        raise InputError(say("oauth.no-refresh-token"))
-    return token.refresh_token
-
-
-def _tested(context: Context, one: Account, text: str, *, test: bool) -> Result:
-    """The result of a command that gave an account a secret: what the test says, or that it comes later."""
-    if one.secret_kind == "app-password":
-        _, secret = context.vault.reveal(context.database, one.id)
-        if not looks_like_app_password(one, secret):
-            context.tell(
-                wrapped(f"{say('secret.not-app-password', provider=one.preset.name)} {one.preset.how_to()}", "")
-            )
-    if not test:
-        return Result(f"{text}\n{say('account.not-tested')}", account_data(context, one))
-    context.tell(say("account.testing", imap=one.imap_host, smtp=one.smtp_host))
-    report = examine(one, context.vault)
-    record(context.database, one, report)
-    data = account_data(context, one) | {"test": report.as_dict()}
-    code = 0 if report.undecided else _exit_code(report)
-    return Result(f"{text}\n{_report_text(report)}", data, code)
-
-
-def _report_text(report: Report) -> str:
-    lines = [report.imap.sentence()]
-    if report.imap.key != "no-link":
-        lines.append(report.smtp.sentence())
-    text = "\n".join(wrapped(line) for line in lines)
-    return f"{text}\n{wrapped(report.advice)}" if report.advice else text
-
-
-def _exit_code(report: Report) -> int:
-    """2 for what the caller can mend by giving something else, 3 for the far side."""
-    if report.ok:
-        return 0
-    mendable = SECRET | {"name-unknown", "refused", "no-tls", "rubbish"}
-    return 2 if {report.imap.key, report.smtp.key} & mendable else 3
+    return providerlogin.add(context, options)
 
 
 def _test(context: Context, options: argparse.Namespace) -> Result:
-    if options.all == bool(options.address):
-        raise InputError(say("account.test-which"))
-    chosen = accounts(context.database) if options.all else [account(context.database, a) for a in options.address]
-    texts, data, code = [], [], 0
-    for one in chosen:
-        report = examine(one, context.vault)
-        record(context.database, one, report)
-        texts.append(f"{one.address}\n{_report_text(report)}")
-        data.append(report.as_dict())
-        code = max(code, _exit_code(report))
-    return Result("\n".join(texts), data, code)
+    from . import providerlogin
+
+    return providerlogin.test(context, options)
+
+
+def _passwd(context: Context, options: argparse.Namespace) -> Result:
+    from . import providerlogin
+
+    return providerlogin.passwd(context, options)
+
+
+def _oauth_client(context: Context, options: argparse.Namespace) -> Result:
+    from . import providerlogin
+
+    return providerlogin.oauth_client(context, options)
 
 
 def _list(context: Context, options: argparse.Namespace) -> Result:
@@ -327,7 +201,7 @@ def _show(context: Context, options: argparse.Namespace) -> Result:
 
 
 def _set(context: Context, options: argparse.Namespace) -> Result:
-    changes = _given_settings(options)
+    changes = given_settings(options)
     if not changes and not options.first:
         raise InputError(say("account.nothing-to-set"))
     with context.database.change():
@@ -336,18 +210,6 @@ def _set(context: Context, options: argparse.Namespace) -> Result:
             put_first(context.database, one.address)
     one = account(context.database, options.address)
     return Result(say("account.changed", address=one.address), account_data(context, one))
-
-
-def _passwd(context: Context, options: argparse.Namespace) -> Result:
-    one = account(context.database, options.address)
-    kind = options.kind or one.secret_kind
-    secret = _ask_secret(
-        context, options, draft(one.address, provider=one.provider, imap=one.imap, smtp=one.smtp, secret_kind=kind)
-    )
-    with context.database.change():
-        one = change_account(context.database, one.address, {"secret_kind": kind})
-        context.vault.store(context.database, one.id, kind, secret)
-    return _tested(context, one, say("account.secret-set", address=one.address), test=not options.no_test)
 
 
 def _remove(context: Context, options: argparse.Namespace) -> Result:
@@ -376,10 +238,3 @@ def _providers(context: Context, options: argparse.Namespace) -> Result:
         for one in providers().values()
     ]
     return Result(table(("ID", "NAME", "SECRETS", "DOMAINS"), rows), data_all)
-
-
-def _oauth_client(context: Context, options: argparse.Namespace) -> Result:
-    prompt = say("ask.client-secret", provider=options.provider)
-    secret = "" if options.no_secret else context.ask_secret(prompt, descriptor=options.secret_fd)
-    context.vault.set_oauth_client(context.database, options.provider, options.client_id, secret)
-    return Result(say("oauth.client-set", provider=options.provider), {"provider": options.provider})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from .context import Commands, Result
+from .context import Commands, Context, Result
 
 LOGINS = '$(mojomail person list --json 2>/dev/null | sed -n \'s/^    "login": "\\(.*\\)",$/\\1/p\')'
 ADDRESSES = '$(mojomail account list --json 2>/dev/null | sed -n \'s/^    "address": "\\(.*\\)",$/\\1/p\')'
@@ -19,7 +19,13 @@ def add_to(commands: Commands) -> None:
         help="print the completion script for bash",
         description="For bash:  source <(mojomail completion)",
     )
-    one.set_defaults(run=lambda context, _: Result(script(context.grammar)))
+    one.set_defaults(run=_completion)
+
+
+def _completion(_: Context, __: argparse.Namespace) -> Result:
+    from . import parser
+
+    return Result(script(parser()))
 
 
 def script(grammar: argparse.ArgumentParser) -> str:

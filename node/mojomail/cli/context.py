@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..catalogue import say
-from ..control import ask
-from ..database import Database
 from ..errors import InputError, MojoError
 from ..places import Places
-from ..vault import Vault
+
+if TYPE_CHECKING:
+    from ..database import Database
+    from ..vault import Vault
 
 SECRET_LIMIT = 8192
 """Bytes read from standard input or a file descriptor."""
@@ -35,9 +34,8 @@ class Result:
 class Context:
     """Opens the database and the vault when a command first wants them."""
 
-    def __init__(self, places: Places, *, grammar: argparse.ArgumentParser, json: bool) -> None:
+    def __init__(self, places: Places, *, json: bool) -> None:
         self.places = places
-        self.grammar = grammar
         self.json = json
         self._database: Database | None = None
         self._vault: Vault | None = None
@@ -53,12 +51,16 @@ class Context:
     def database(self) -> Database:
         """The database. Raises InputError without the right to it."""
         if self._database is None:
+            from ..database import Database
+
             self._database = Database.open(self.places)
         return self._database
 
     def announce(self) -> None:
         """Tell the daemon at once of what was changed; without this, or while it is not there, it looks by itself."""
         if self._database is not None and self._database.changed:
+            from ..controlclient import ask
+
             with suppress(MojoError):
                 ask(self.places.run / "control", "reload")
 
@@ -66,6 +68,8 @@ class Context:
     def vault(self) -> Vault:
         """The vault. Raises VaultLocked."""
         if self._vault is None:
+            from ..vault import Vault
+
             self._vault = Vault.open(self.places)
         return self._vault
 
@@ -92,8 +96,10 @@ class Context:
             return _first_line(_read(descriptor))
         if not sys.stdin.isatty():
             return _first_line(_read(sys.stdin.fileno()))
-        typed = getpass.getpass(f"{prompt}: ")
-        if twice and getpass.getpass(f"{say('ask.again')}: ") != typed:
+        from getpass import getpass
+
+        typed = getpass(f"{prompt}: ")
+        if twice and getpass(f"{say('ask.again')}: ") != typed:
             raise InputError(say("password.differ"))
         return typed
 
@@ -152,6 +158,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def wrapped(text: str, indent: str = "  ") -> str:
     """A paragraph for a terminal; addresses of pages stay whole."""
+    import textwrap
+
     return textwrap.fill(
         text, 100, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

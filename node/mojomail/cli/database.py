@@ -6,7 +6,6 @@ import argparse
 import socket
 from pathlib import Path
 
-from ..backup import has_secrets, restore_backup, write_backup
 from ..catalogue import say
 from ..database import FILES
 from ..people import finish_erasures, make_homes
@@ -67,6 +66,8 @@ def _check(context: Context, _: argparse.Namespace) -> Result:
 
 
 def _backup(context: Context, options: argparse.Namespace) -> Result:
+    from ..backup import write_backup
+
     vault = context.vault if options.secrets else None
     passphrase = ""
     if options.secrets:
@@ -77,6 +78,8 @@ def _backup(context: Context, options: argparse.Namespace) -> Result:
 
 
 def _restore(context: Context, options: argparse.Namespace) -> Result:
+    from ..backup import has_secrets, restore_backup
+
     wanted = has_secrets(options.file) and not options.no_secrets
     vault = context.vault if wanted else None
     passphrase = context.ask_secret(say("ask.passphrase"), descriptor=options.passphrase_fd) if wanted else ""

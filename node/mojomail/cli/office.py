@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..control import ask
+from ..controlclient import ask
 from .context import Commands, Context, Result, command, group, table
 
 WHY = {

@@ -9,9 +9,7 @@ from typing import Any
 
 from ..accounts import accounts
 from ..catalogue import languages, say
-from ..csvimport import read_people, take_people
 from ..errors import InputError
-from ..passwords import make_password
 from ..people import (
     Person,
     add_person,
@@ -115,6 +113,8 @@ def _data(context: Context, one: Person) -> dict[str, Any]:
 def _new_password(context: Context, options: argparse.Namespace) -> tuple[str, dict[str, str], str]:
     """A password, and what to show of it: only one that was made here."""
     if options.generate:
+        from ..passwords import make_password
+
         made = make_password()
         return made, {"password": made}, "\n" + say("person.password-made", password=made)
     prompt = say("ask.own-password", login=options.login)
@@ -194,6 +194,8 @@ def _remove(context: Context, options: argparse.Namespace) -> Result:
 
 
 def _import(context: Context, options: argparse.Namespace) -> Result:
+    from ..csvimport import read_people, take_people
+
     file = "<stdin>" if options.csv == "-" else options.csv
     try:
         content = Path("/dev/stdin" if options.csv == "-" else options.csv).read_bytes()

@@ -6,7 +6,6 @@ import argparse
 
 from ..catalogue import say
 from ..process import find_program, run
-from ..vault import make_vault, rotate
 from .context import Commands, Context, Result, command, group
 
 
@@ -31,11 +30,15 @@ def add_to(commands: Commands) -> None:
 
 
 def _init(context: Context, _: argparse.Namespace) -> Result:
+    from ..vault import make_vault
+
     made = make_vault(context.places)
     return Result(say("vault.made" if made else "vault.there"), {"made": made})
 
 
 def _rotate(context: Context, _: argparse.Namespace) -> Result:
+    from ..vault import rotate
+
     count = rotate(context.database)
     if find_program("systemctl") is not None:
         run("systemctl", "try-restart", "mojomaild.service", ok=tuple(range(256)))

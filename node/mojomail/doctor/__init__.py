@@ -1,7 +1,7 @@
 """The doctor: logs in to an account's servers for real, and says in plain words what is wrong."""
 
-from .examination import Report, examine, examine_waiting, record, state_of
-from .findings import Finding
+from ..accountstate import Finding, state_of
+from .examination import Report, examine, examine_waiting, record
 from .wire import Patience
 
 __all__ = ["Finding", "Patience", "Report", "examine", "examine_waiting", "record", "state_of"]

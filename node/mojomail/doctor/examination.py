@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..accounts import Account, accounts
-from ..catalogue import say
+from ..accountstate import OK, Finding, Protocol
 from ..database import Database, now
 from ..errors import InputError, SystemFault
 from ..mailboxnames import folders_by_role
@@ -19,7 +19,7 @@ from ..oauth import Refused
 from ..providers import Server
 from ..vault import Login, NoSecret, Vault
 from ..vaultkeys import VaultLocked
-from .findings import LINK, OK, PASSING, Finding, Protocol, finding_for_error
+from .findings import LINK, PASSING, finding_for_error
 from .imap import ImapSight, look_at_imap
 from .smtp import SmtpSight, look_at_smtp
 from .wire import Patience
@@ -166,18 +166,3 @@ def examine_waiting(
         if report.imap.key == "no-link":
             break
     return reports
-
-
-def state_of(database: Database, one: Account) -> dict[str, Any]:
-    """What is known of an account: state (`ok`, `not-tested`, or the worst finding), in words, and since when."""
-    row = database.row("SELECT * FROM contact WHERE account = ?", one.id)
-    if row is None or row["imap_finding"] is None:
-        return {"state": "not-tested", "text": say("account.not-tested"), "tested_at": None}
-    wrong = [name for name in ("imap", "smtp") if row[f"{name}_finding"] != OK]
-    if not wrong:
-        return {"state": OK, "text": say("account.ok"), "tested_at": row["tested_at"]}
-    told = json.loads(row["details"])[wrong[0]]
-    values = {name: value for name, value in told.items() if name not in ("finding", "text")}
-    finding = Finding(told["finding"], "IMAP" if wrong[0] == "imap" else "SMTP", values)
-    state = finding.key if row["tested_at"] is not None else "not-tested"
-    return {"state": state, "text": finding.sentence(), "tested_at": row["tested_at"]}

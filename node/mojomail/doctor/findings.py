@@ -6,15 +6,10 @@ import errno
 import re
 import socket
 import ssl
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from ..catalogue import say
+from ..accountstate import Finding, Protocol
 
-Protocol = Literal["IMAP", "SMTP"]
-
-OK = "ok"
 LINK = frozenset({"no-link", "no-answer", "no-name-service", "unreachable", "dropped", "hangs", "oauth-unreachable"})
 """Findings that tell of the link rather than of the account: it stays "not tested yet" and is tried again."""
 PASSING = frozenset({"too-many", "try-later", "bandwidth"})
@@ -34,24 +29,6 @@ SECRET = frozenset(
 
 SAID_LIMIT = 200
 """Characters of what a server said that are shown."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What came of one server. `key` names the text finding.<key>; `values` fill it in."""
-
-    key: str
-    protocol: Protocol
-    values: dict[str, str] = field(default_factory=dict, hash=False)
-
-    @property
-    def ok(self) -> bool:
-        """Whether the login went well."""
-        return self.key == OK
-
-    def sentence(self) -> str:
-        """The finding in plain words, in the language of the moment."""
-        return say(f"finding.{self.key}", protocol=self.protocol, **self.values)
 
 
 class ServerSaid(Exception):
