@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from email.header import decode_header, make_header
 from email.utils import formataddr, parseaddr
 
 from tests.lab.mailboxes import MailboxError
@@ -15,6 +16,11 @@ from tests.lab.providers import Provider
 
 ROOMY = 15 << 30
 """Bytes an account may hold unless said otherwise."""
+
+
+def legible(header: str) -> str:
+    """A header as a reader sees it, without encoded words (RFC 2047)."""
+    return str(make_header(decode_header(header)))
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Posted:
     """A message that a provider took: from a person of its own, then `login` says whom, or at its MX.
 
     `sender` and `recipients` are the envelope's, `client` the address it came from, `when` seconds since 1970, `size`
-    bytes of the message, `header_from` what it said in From: when it came.
+    bytes of the message, `header_from` what it said in From: when it came; names and subject as a reader sees them.
     """
 
     provider: str
@@ -144,9 +150,9 @@ class ProviderHabits(Habits):
             client=mail.client,
             sender=mail.sender,
             recipients=tuple(mail.recipients),
-            header_from=said,
+            header_from=legible(said),
             message_id=mail.header("Message-ID"),
-            subject=mail.header("Subject"),
+            subject=legible(mail.header("Subject")),
             when=time.time(),
             size=len(content),
             message=content,
