@@ -38,14 +38,22 @@ class Action:
     apply: Callable[[], None]
 
 
+def nothing() -> None:
+    """Where nothing more is to be done."""
+
+
 @dataclass(frozen=True)
 class Site:
-    """Where actions act: the root of the file system, the machine, programs, and the mail office."""
+    """Where actions act: the root of the file system, the machine, programs, and the mail office.
+
+    `after_firewall` is called each time the firewall was loaded anew, which forgets what was let in by hand.
+    """
 
     root: Path
     around: Surroundings
     runner: Runner = run
     disk: Disk = DISK
+    after_firewall: Callable[[], None] = nothing
 
     @property
     def office(self) -> Office:
@@ -74,6 +82,15 @@ class Site:
                 self.runner(*argv, limit=limit)
 
         return Action(group, " ".join(argv), lambda: False, apply)
+
+    def load_firewall(self, group: str) -> Action:
+        """The firewall as its files have it, and who waits for phones is told at once."""
+
+        def apply() -> None:
+            self.runner("nft", "-f", "/etc/nftables.conf")
+            self.after_firewall()
+
+        return Action(group, "firewall", lambda: False, apply)
 
 
 def actions(settings: Settings, site: Site) -> list[Action]:
@@ -163,7 +180,7 @@ domain={DOMAIN}
     yield site.file("network", "etc/NetworkManager/dnsmasq-shared.d/mojomail.conf", names)
     yield _connections(settings, site)
     yield site.command("network", "nmcli", "connection", "reload", needed=False)
-    yield site.command("network", "nft", "-f", "/etc/nftables.conf", needed=False)
+    yield site.load_firewall("network")
     for name, wanted in ((LAN_WIFI, settings.access_point), (LAN_CABLE, settings.ethernet)):
         if wanted:
             yield site.command("network", "nmcli", "--wait", "25", "connection", "up", name, needed=False)
@@ -218,7 +235,7 @@ def _trust(settings: Settings, site: Site) -> Iterator[Action]:
         yield site.file("trust", "root/.ssh/authorized_keys", "".join(f"{key}\n" for key in settings.ssh_keys), 0o600)
         yield site.file("trust", "etc/nftables.d/10-ssh.nft", SSH_RULE)
         yield site.command("trust", "systemctl", "enable", "--now", "ssh.service", needed=False)
-        yield site.command("trust", "nft", "-f", "/etc/nftables.conf", needed=False)
+        yield site.load_firewall("trust")
 
 
 class _Known:

@@ -92,6 +92,14 @@ def test_another_network_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.iterdir())
 
 
+def test_phones_are_let_in_again_as_soon_as_the_firewall_is_loaded(tmp_path: Path) -> None:
+    programs = Programs()
+    let_in: list[tuple[str, ...]] = []
+    site = replace(site_at(tmp_path, programs), after_firewall=lambda: let_in.append(programs.calls[-1]))
+    apply(replace(village(tmp_path), ssh_keys=("ssh-ed25519 AAAA keeper",)), site)
+    assert let_in == [("nft", "-f", "/etc/nftables.conf")] * 2
+
+
 def test_the_access_point_speaks_wpa2_alone_and_protects_no_management_frames() -> None:
     point = AccessPoint("IN", "Rampur; Post", " pass\\word ")
     settings = Settings("en", "us", "Asia/Kolkata", "rampur", point, "", Link("none"), ())
