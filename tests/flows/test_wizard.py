@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Measure
-from tests.flows.mailoffice import letter, letters
+from tests.flows.mailoffice import PAST_THE_WIZARD, letter, letters
 from tests.flows.wizardroom import APPLIED, Told, WizardRoom, findings
 from tests.lab.inside import NODE_ADDRESS
 from tests.lab.world import World
@@ -344,8 +344,7 @@ def test_first_screen_and_memory_are_within_their_limits(tv: WizardRoom, measure
 
 
 def test_state_screen_needs_little_memory(tv: WizardRoom, measure: Measure) -> None:
-    tv.node.succeed(f"systemctl stop mojomail-firstboot.service && touch {FOLDER}/done")
-    tv.node.succeed("systemctl start mojomail-tv.service", limit=300)
+    tv.node.succeed(PAST_THE_WIZARD, limit=120)
     tv.wait_for_state_screen()
     memory = tv.memory_of("mojomail-tv.service")
     measure("state screen's memory", memory / 1e6, "MB")

@@ -7,6 +7,7 @@ right to change its user and nothing else, and setpriv(1) takes that away before
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ MANAGER_PATH, MANAGER = "/org/freedesktop/systemd1", f"{SYSTEMD}.Manager"
 PATIENCE_MS = 30_000
 MEMORY_MAX = 256 * 1024 * 1024
 """OfflineIMAP has 32 to 50 MB; large mails do not pass through its memory."""
+STOPPED = 5
+"""Seconds that a run has to end when it is told to."""
+LEFTOVER = 2.0 * STOPPED
 CAPABILITIES = 1 << 6 | 1 << 7 | 1 << 8
 """CAP_SETGID, CAP_SETUID, CAP_SETPCAP: what setpriv needs and gives away."""
 
@@ -49,7 +53,7 @@ def properties(
         ("StandardError", "s", "journal"),
         ("SyslogIdentifier", "s", "mojomail-sync"),
         ("RuntimeMaxUSec", "t", seconds * 1_000_000),
-        ("TimeoutStopUSec", "t", 5_000_000),
+        ("TimeoutStopUSec", "t", STOPPED * 1_000_000),
         ("MemoryMax", "t", MEMORY_MAX),
         ("MemorySwapMax", "t", MEMORY_MAX),
         ("CPUWeight", "t", 20),
@@ -98,7 +102,38 @@ class Systemd:
         heard: Callable[[Event], None],
         ended: Callable[[str], None],
     ) -> None:
-        """Start a unit. `heard` gets its events, `ended` systemd's word for its end. Raises GLib.Error."""
+        """Start a unit. `heard` gets its events, `ended` systemd's word for its end. Raises GLib.Error.
+
+        What a daemon that was restarted has left running under that name is ended first: nobody hears it any more.
+        """
+        try:
+            self._start(name, settings, heard, ended)
+        except GLib.Error as error:
+            if "UnitExists" not in str(error):
+                raise
+            self._end_leftover(name)
+            self._start(name, settings, heard, ended)
+
+    def _end_leftover(self, name: str) -> None:
+        self.stop(name)
+        until = time.monotonic() + LEFTOVER
+        while self._exists(name) and time.monotonic() < until:
+            time.sleep(0.1)
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._call(MANAGER_PATH, MANAGER, "GetUnit", GLib.Variant("(s)", (name,)))
+        except GLib.Error:
+            return False
+        return True
+
+    def _start(
+        self,
+        name: str,
+        settings: list[tuple[str, str, Any]],
+        heard: Callable[[Event], None],
+        ended: Callable[[str], None],
+    ) -> None:
         reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
             descriptors = Gio.UnixFDList.new()
