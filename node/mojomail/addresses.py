@@ -14,6 +14,9 @@ ATEXT = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{
 LOCAL_LIMIT, ADDRESS_LIMIT = 64, 254
 """Octets (RFC 5321, 4.5.3.1, and errata 1690)."""
 
+EXTENSION = "+"
+"""What begins the part of an address that its owner may choose freely: recipient_delimiter in main.cf."""
+
 LOGIN = re.compile(r"[a-z][a-z0-9]*([.-][a-z0-9]+)*")
 LOGIN_LIMIT = 32
 RESERVED = frozenset(
@@ -84,6 +87,13 @@ def parse_address(text: str) -> Address:
         ascii=f"{local.lower()}@{ascii_domain}",
         unicode=f"{local.lower()}@{unicode_domain}",
     )
+
+
+def lookup_keys(address: str) -> tuple[str, ...]:
+    """What an address is looked up by, in this order, as Postfix does it (strip_addr(3)): asha+shop@... is asha@..."""
+    local, at, domain = address.rpartition("@")
+    bare, sign, _ = local.partition(EXTENSION)
+    return (address, f"{bare}{at}{domain}") if bare and sign else (address,)
 
 
 def _domain(domain: str, shown: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from .accounts import Account, account_numbered, accounts
+from .addresses import lookup_keys
 from .database import Database
 from .errors import InputError, MojoError
 from .link import LinkState, LinkWatch
@@ -104,7 +105,7 @@ class Office:
         self._running: dict[int, list[Event]] = {}
         self._owners: dict[str, Sender] = {}
         self._sending_since = 0.0
-        self.outbox = Outbox(local=lambda address: address in self._owners)
+        self.outbox = Outbox(local=lambda address: self._owner(address) is not None)
         self.outbox.restore(self._written_down())
         watch.listen(self._link_changed)
         self.reload(first=True)
@@ -146,7 +147,7 @@ class Office:
             LOG.warning("the mail queue cannot be read: %s", error.message)
             return
         current = self.outbox.current
-        changed = self.outbox.refresh(queue, lambda address: self._owners.get(address), self._wall())
+        changed = self.outbox.refresh(queue, self._owner, self._wall())
         waiting = {mail.id: mail for mail in queue}
         stuck = current in waiting and not waiting[current].under_way
         if self.outbox.current and ((stuck and self._clock() - self._sending_since > 60) or self._overdue()):
@@ -299,6 +300,10 @@ class Office:
             self.outbox.abandon()
             mail.not_before = self._wall() + 60
         self._write_down(mail)
+
+    def _owner(self, address: str) -> Sender | None:
+        """Whose an address is, also with an extension."""
+        return next((self._owners[key] for key in lookup_keys(address) if key in self._owners), None)
 
     def _overdue(self) -> bool:
         return self._clock() - self._sending_since > SENDING_LIMIT

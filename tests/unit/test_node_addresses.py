@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mojomail.addresses import login_from, parse_address, parse_login
+from mojomail.addresses import login_from, lookup_keys, parse_address, parse_login
 from mojomail.errors import InputError
 
 
@@ -25,6 +25,20 @@ def test_address_is_compared_lower_case_and_in_both_spellings(
 ) -> None:
     address = parse_address(typed)
     assert (address.written, address.ascii, address.unicode) == (written, ascii_key, unicode_key)
+
+
+@pytest.mark.parametrize(
+    ("address", "keys"),
+    [
+        ("asha@gmail.com", ("asha@gmail.com",)),
+        ("asha+shop@gmail.com", ("asha+shop@gmail.com", "asha@gmail.com")),
+        ("asha+a+b@gmail.com", ("asha+a+b@gmail.com", "asha@gmail.com")),
+        ("+shop@gmail.com", ("+shop@gmail.com",)),
+        ("", ("",)),
+    ],
+)
+def test_an_extension_belongs_to_the_owner_of_the_address(address: str, keys: tuple[str, ...]) -> None:
+    assert lookup_keys(address) == keys
 
 
 @pytest.mark.parametrize(

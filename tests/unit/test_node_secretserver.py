@@ -76,6 +76,10 @@ def test_postfix_gets_user_and_password_of_a_sender(server: Path, made: Account)
     assert mapped(server, "asha@example.org", "ASHA@Example.ORG") == [f"OK Asha@example.org:{CANARY}"] * 2
 
 
+def test_postfix_gets_it_for_an_address_with_an_extension(server: Path, made: Account) -> None:
+    assert mapped(server, "asha+shop@example.org", "asha+a+b@example.org") == [f"OK Asha@example.org:{CANARY}"] * 2
+
+
 @pytest.mark.parametrize("key", ["ravi@example.org", "[smtp.gmail.com]:465", "smtp.gmail.com", "", "a" * 300, "@", "é"])
 def test_postfix_is_told_that_there_is_none(server: Path, made: Account, key: str) -> None:
     assert mapped(server, key) == ["NOTFOUND "]
@@ -131,12 +135,13 @@ class Tokens:
 
 
 def test_relay_gets_the_way_and_a_token_that_is_fetched_once(village: Village) -> None:
+    senders = ("asha@outlook.com", "ASHA@Outlook.com", "asha+shop@outlook.com")
     with Tokens(village) as tokens:
-        answers = [tokens.ask({"sender": sender}) for sender in ("asha@outlook.com", "ASHA@Outlook.com")]
+        answers = [tokens.ask({"sender": sender}) for sender in senders]
     preset = providers()["outlook"]
     assert preset.smtp is not None
     way = {"host": preset.smtp.host, "port": preset.smtp.port, "tls": preset.smtp.tls}
-    assert answers == [{"user": "asha@outlook.com", "secret": "access-1", **way}] * 2
+    assert answers == [{"user": "asha@outlook.com", "secret": "access-1", **way}] * 3
 
 
 def test_relay_whose_token_was_refused_gets_a_fresh_one(village: Village) -> None:

@@ -195,6 +195,19 @@ def test_a_copy_for_a_neighbours_provider_is_not_counted_as_waiting(world: World
     assert world.office.status()["waiting"] == 0
 
 
+def test_mail_from_an_address_with_an_extension_is_sent(world: World) -> None:
+    world.waiting = [mail("AAAAAA", "asha+shop@gmail.com")]
+    world.watch.changed([CABLE])
+    assert world.done == [("send", "AAAAAA")]
+    assert [one["sender"] for one in world.office.listing(20001)] == ["asha+shop@gmail.com"]
+
+
+def test_a_copy_to_a_neighbours_address_with_an_extension_is_one_too(world: World) -> None:
+    world.waiting = [mail("AAAAAA", to="ravi+shop@gmail.com")]
+    world.office.refresh_outbox()
+    assert world.office.status()["waiting"] == 0
+
+
 def test_the_public_status_names_nobody(world: World) -> None:
     world.waiting = [mail("AAAAAA")]
     world.watch.changed([CABLE])
