@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,14 +13,14 @@ from pathlib import Path
 
 from . import keeper
 from .actions import Site
-from .applying import work
+from .applying import Worker
 from .aside import Aside
 from .intake import FOLDER, clean_up, take_in
 from .join import Join
 from .journal import Journal, State
 from .later import Later
 from .office import Office
-from .phases import APPLY, DONE, JOIN, TEST
+from .phases import APPLY, DONE, JOIN, TEST, TROUBLE
 from .phone.pin import Gate
 from .phone.server import PhoneServer
 from .plaintext import PlainText, Terminal
@@ -94,16 +95,25 @@ class Setup:
         threading.Thread(target=self._work, args=(wizard, for_phones), name="work", daemon=True).start()
         wizard.listen(self._wanted.set)
         self._wanted.set()
-        ended = threading.Event()
+        asked, ended = threading.Event(), threading.Event()
+
+        def see() -> None:
+            if asks(wizard):
+                asked.set()
 
         def connect() -> None:
+            asked.wait()
+            if ended.is_set():
+                return
             network.start()
             wizard.changed()
             while not ended.wait(LOOK_AGAIN):
                 if network.look():
                     wizard.changed()
 
-        if server and not wizard.state.unattended:
+        if server:
+            wizard.listen(see)
+            see()
             threading.Thread(target=connect, name="network", daemon=True).start()
         notify(COMING)
         try:
@@ -113,6 +123,7 @@ class Setup:
                 self._run_tv(wizard, network, port)
         finally:
             ended.set()
+            asked.set()
             if server:
                 server.close()
                 network.stop()
@@ -121,18 +132,20 @@ class Setup:
         return Join.from_answers(wizard.answers, self.site.around)
 
     def _work(self, wizard: Wizard, network: SetupNetwork | None) -> None:
-        while wizard.at != DONE:
-            self._wanted.wait(TEXT_REFRESH)
-            self._wanted.clear()
-            if wizard.at not in (APPLY, TEST) or (wizard.at == TEST and wizard.findings is not None):
-                continue
-            unattended = wizard.state.unattended
-            work(wizard, self.site)
+        def after() -> None:
             if network is not None:
                 network.applied(self._join(wizard))
-            wizard.changed()
-            if unattended and wizard.at == JOIN:
-                wizard.answer(JOIN, "finish")  # nobody reads it; the state screen says the same
+
+        worker = Worker(wizard, self.site, after)
+        try:
+            while wizard.at != DONE:
+                self._wanted.wait(TEXT_REFRESH)
+                self._wanted.clear()
+                worker.look()
+        except BaseException:
+            # Without this thread the screen would wait for ever; ended so, plain text takes over.
+            log.critical("nobody does the work any more", exc_info=True)
+            os._exit(1)
 
     def _run_text(self, wizard: Wizard, aside: Callable[[], str]) -> None:
         with_state = StateSocket(self.site.root, lambda: _told(wizard.screen()))
@@ -193,6 +206,11 @@ class Setup:
         language = self.journal.load().answers.get("language") or "en"
         answers = State().answers.with_answer("language", language)
         self.journal.begin_anew(State(answers=answers, erase=erase))
+
+
+def asks(wizard: Wizard) -> bool:
+    """Whether somebody is asked something, by phone too: an unattended set-up begins to at its first trouble."""
+    return wizard.at == TROUBLE or (wizard.at not in (JOIN, DONE) and not wizard.state.unattended)
 
 
 def _told(screen: Screen, entry: Entry | None = None) -> dict[str, object]:

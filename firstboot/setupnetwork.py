@@ -10,7 +10,7 @@ from .actions import Site
 from .aside import Aside, unbroken
 from .durable import write_file
 from .join import WIFI_ADDRESS, Join
-from .keyfiles import ENDING, SETUP, access_point
+from .keyfiles import ENDING, LAN_WIFI, SETUP, access_point
 from .phone.server import PORT
 from .settings import AccessPoint
 from .suggestions import password
@@ -35,10 +35,15 @@ class SetupNetwork:
         self.up = False
         self.address = ""
 
+    def _carried(self) -> str:
+        """The connection that the radio carries now, "" for none."""
+        words = ("nmcli", "-g", "GENERAL.CONNECTION", "device", "show", self.radio)
+        return self._site.runner(*words, limit=15.0).output.strip() if self.radio else ""
+
     def start(self) -> None:
-        """Open it, where there is a radio; slow."""
+        """Open it, where there is a radio that the village's own network or the link does not have already; slow."""
         self._site.around.await_network()
-        if self.radio:
+        if self.radio and self._carried() in ("", SETUP):
             point = AccessPoint(DEFAULT_COUNTRY, self.name, self.passphrase)
             path = self._site.root / RUNTIME / f"{SETUP}{ENDING}"
             with contextlib.suppress(OSError):
@@ -69,11 +74,12 @@ class SetupNetwork:
         return self.address != before
 
     def applied(self, join: Join) -> None:
-        """The village's own network is there now."""
-        self.up = bool(join.wifi)
-        self.let_in()
-        if join.wifi:
+        """The village's own network is there now, or as much of it as trouble has let be."""
+        carried = self._carried()
+        if carried == LAN_WIFI:
             self.name, self.passphrase = join.wifi, join.passphrase
+        self.up = carried == LAN_WIFI or (self.up and carried == SETUP)
+        self.let_in()
         self.look()
 
     def stop(self) -> None:

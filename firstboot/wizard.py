@@ -268,6 +268,13 @@ class Wizard:
             self.state = replace(self.state, at=TROUBLE if trouble else TEST)
         self.changed()
 
+    def once_more(self) -> None:
+        """Try again what failed, if nobody has said by now what to do."""
+        with self._lock:
+            if self.at == TROUBLE and self.state.unattended:
+                self._save(replace(self.state, at=APPLY))
+        self.changed()
+
     def tried(self, findings: Sequence[Finding]) -> None:
         """Everything was tried out; unattended, that is all."""
         with self._lock:
