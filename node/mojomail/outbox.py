@@ -18,9 +18,16 @@ SMALL_TO_LARGE = (32_000, 256_000, 2_000_000)
 LONG_WAIT = 24 * 3600.0
 """A mail that has waited so long goes with the smallest, seconds."""
 WRONG_PASSWORD = re.compile(
-    r"SASL authentication failed|authentication (credentials )?(invalid|unsuccessful|failed)|\b535\b|5\.7\.(8|9)\b",
-    re.I,
+    r"(SASL authentication failed; server \S+ said: 5(?!0|30|38)\d\d\b|said: 53[45]\b"
+    r"|^454 4\.7\.8 Authentication failed)"
+    r"(?!.*\b(temporar\w*|try again later|connection lost)\b)",
+    re.I | re.DOTALL,
 )
+"""What is said when a provider does not take the secret: by Postfix (smtp_sasl_glue.c), or by mojomail-relay.
+
+Postfix begins the text of every log-in that fails alike, so the reply behind it decides: 4xx passes by itself
+(RFC 4954, 6: 454 is a temporary failure), and 50x, 530 and 538 speak of the protocol.
+"""
 NOT_TRIED = "deferred transport"
 """What Postfix says of a mail that nobody has told it to send yet."""
 MAILBOXES = ".home.arpa"

@@ -120,7 +120,7 @@ def test_one_at_a_time() -> None:
 
 def test_a_wrong_password_holds_all_mail_of_the_account_and_is_told_once() -> None:
     outbox = filled(mail("AAAAAA"), mail("BBBBBB"), mail("CCCCCC", "ravi@yahoo.com"))
-    said = "SASL authentication failed; server smtp.gmail.com said: 535-5.7.8 Username and Password not accepted"
+    said = f"{FAILED} 535-5.7.8 Username and Password not accepted"
     told = []
     for number in ("AAAAAA", "BBBBBB"):
         outbox.choose(True, 2000.0)
@@ -135,6 +135,44 @@ def test_a_wrong_password_holds_all_mail_of_the_account_and_is_told_once() -> No
     new = {"asha@gmail.com": Sender(1, 20001, secret_at=5.0)}
     outbox.refresh([mail("AAAAAA")], new.get, 9000.0)
     assert outbox.why(outbox.mails["AAAAAA"], True, 9000.0) is None
+
+
+FAILED = "SASL authentication failed; server smtp.gmail.com[192.0.2.7] said:"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (f"{FAILED} 535-5.7.8 Username and Password not accepted. For more information, go to 535 5.7.8  x", True),
+        (f"{FAILED} 534-5.7.9 Application-specific password required.", True),
+        (f"{FAILED} 535 5.7.139 Authentication unsuccessful, basic authentication is disabled.", True),
+        (f"{FAILED} 535 Authentication Failed", True),
+        (f"{FAILED} 535 5.7.0 (#AUTH005) Too many bad auth attempts.", True),
+        (f"{FAILED} 525 5.7.13 User account disabled", True),
+        ("454 4.7.8 Authentication failed: smtp.office365.com said: 535 5.7.3 Authentication unsuccessful", True),
+        ("454 4.7.8 Authentication failed: the provider no longer lets this node in", True),
+        (f"{FAILED} 454 4.7.0 Temporary authentication failure", False),
+        (f"{FAILED} 454 4.7.0 Too many login attempts, please try again later. 5.7.8", False),
+        (f"{FAILED} 421 4.7.0 Try again later, closing connection.", False),
+        (f"{FAILED} 535 5.7.8 Error: authentication failed: Connection lost to authentication server", False),
+        (f"{FAILED} 503 5.5.1 Bad sequence of commands", False),
+        (f"{FAILED} 504 5.7.4 Unrecognized authentication type", False),
+        (
+            "SASL authentication failed; cannot authenticate to server smtp.gmail.com[192.0.2.7]: no mechanism "
+            "available",
+            False,
+        ),
+        ("451 4.4.2 Lost connection with smtp.office365.com while logging in", False),
+        ("conversation with smtp.gmail.com[192.0.2.7] timed out after 535 s", False),
+        ("host smtp.gmail.com[192.0.2.7] said: 452-4.2.2 The recipient's inbox is out of storage space 5.7.8", False),
+    ],
+)
+def test_a_passing_trouble_at_the_log_in_is_not_taken_for_a_wrong_password(text: str, wrong: bool) -> None:
+    outbox = filled(mail("AAAAAA"))
+    outbox.choose(True, 2000.0)
+    _, tell = outbox.attempted(Attempt("AAAAAA", "x@far.example", Fate.DEFERRED, "r", text), 2000.0)
+    assert tell is wrong
+    assert outbox.why(outbox.mails["AAAAAA"], True, 9000.0) is (Why.PASSWORD if wrong else None)
 
 
 def test_a_held_mail_stays_until_it_is_released() -> None:

@@ -6,6 +6,7 @@ with the person's rights and may be killed at any time. `Run` is all an engine i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -104,19 +105,22 @@ class Engine(Protocol):
 LIMIT_CODES = {"LIMIT", "OVERQUOTA", "THROTTLED", "INUSE"}
 TRANSIENT_CODES = {"UNAVAILABLE", "SERVERBUG", "CONTACTADMIN", "CORRUPTION"}
 PASSWORD_CODES = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED"}
-LIMIT_WORDS = ("too many", "rate", "bandwidth", "try again later", "exceeded", "throttl", "quota")
-PASSWORD_WORDS = ("invalid credentials", "application-specific password", "app password", "web login required")
+LIMIT_WORDS = re.compile(r"\b(too many|rate|bandwidth|try again later|exceed(s|ed)?|throttl\w*|(over)?quota)\b")
+PASSWORD_WORDS = re.compile(
+    r"\b(invalid credentials|app(lication)?[- ]?(specific )?passwords?|web ?login required)\b",
+)
+TRANSIENT_WORDS = re.compile(r"\btemporar(y|ily)\b")
 NOTICES = {Kind.VALIDITY, Kind.RECOVERED, Kind.HELD, Kind.LOST}
 
 
 def refusal(event: Event) -> Result:
     """What a refused log-in means, by its response code (RFC 5530), else by its words."""
     code, text = event.text("code"), event.text("text").lower()
-    if code in PASSWORD_CODES or any(word in text for word in PASSWORD_WORDS):
+    if code in PASSWORD_CODES or PASSWORD_WORDS.search(text):
         return Result.PASSWORD
-    if code in LIMIT_CODES or any(word in text for word in LIMIT_WORDS):
+    if code in LIMIT_CODES or LIMIT_WORDS.search(text):
         return Result.LIMIT
-    return Result.RUBBISH if code in TRANSIENT_CODES else Result.REFUSED
+    return Result.RUBBISH if code in TRANSIENT_CODES or TRANSIENT_WORDS.search(text) else Result.REFUSED
 
 
 FAILURES = {
@@ -163,7 +167,7 @@ def _result(by_kind: dict[Kind, list[Event]], ended: str, contact: bool) -> tupl
     ]
     if troubles:
         worst = troubles[-1]
-        limited = any(word in worst.text("text").lower() for word in LIMIT_WORDS)
+        limited = LIMIT_WORDS.search(worst.text("text").lower())
         result = FAILURES.get(worst.text("failure"), Result.BUG)
         return Result.LIMIT if limited and result is Result.RUBBISH else result, worst.text("text")
     if Kind.VALIDITY in by_kind:
