@@ -43,6 +43,7 @@ WAITING = f"EXTEND_TIMEOUT_USEC={150_000_000}"
 ERASING = f"EXTEND_TIMEOUT_USEC={3600_000_000}"
 HARDWARE = 8.0
 """Seconds; a part of the time that systemd gives the first picture."""
+ASK_ALL = ("systemctl", "start", "--no-block", "mojomail-firstboot.service")
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Setup:
             take_in(wizard, self.site.root)
         else:
             clean_up(wizard, self.site.root)
+        wizard.answer(JOIN, "finish")  # where a power cut came between the end and its mark, nothing else is left
         return wizard
 
     def _wait_for_sockets(self) -> None:
@@ -91,6 +93,8 @@ class Setup:
         network = SetupNetwork(self.site)
         server = PhoneServer(wizard, self.gate, lambda: self._join(wizard).address) if phone else None
         port = server.port if server else 0
+        if server:
+            self.site = replace(self.site, after_firewall=network.let_in)
         for_phones = network if server else None
         threading.Thread(target=self._work, args=(wizard, for_phones), name="work", daemon=True).start()
         wizard.listen(self._wanted.set)
@@ -235,8 +239,16 @@ def run_setup(*, text: bool) -> int:
     """`firstboot setup`: until the node is set up."""
     setup = Setup()
     if setup.journal.done():
-        return 0
-    setup.run(setup.begin(), text=text, phone=True)
+        state = setup.journal.load()
+        if not setup.journal.begun_anew(state):
+            notify("READY=1")
+            return 0
+        setup.journal.begin_anew(state)
+    wizard = setup.begin()
+    if wizard.at == DONE:
+        notify("READY=1")  # a program that ends without having said so has failed, for systemd
+    else:
+        setup.run(wizard, text=text, phone=True)
     return 0
 
 
@@ -247,10 +259,15 @@ def run_later() -> int:
     if state.at in (APPLY, TEST) and state.chapter:
         setup.run(Wizard(setup.journal, setup.site.around, start=state), text=False, phone=False)
         return 0
+    if setup.journal.begun_anew(state):
+        notify("READY=1")
+        setup.journal.begin_anew(state)
+        setup.site.runner(*ASK_ALL)
+        return 0
     chosen = setup.run_menu()
     if chosen.startswith("anew-"):
         setup.begin_anew(erase=chosen == "anew-erase")
-        setup.site.runner("systemctl", "start", "--no-block", "mojomail-firstboot.service")
+        setup.site.runner(*ASK_ALL)
     elif chosen not in ("", "close"):
         setup.run_chapter(chosen)
     return 0

@@ -79,7 +79,6 @@ class SetupNetwork:
         if carried == LAN_WIFI:
             self.name, self.passphrase = join.wifi, join.passphrase
         self.up = carried == LAN_WIFI or (self.up and carried == SETUP)
-        self.let_in()
         self.look()
 
     def stop(self) -> None:

@@ -21,6 +21,8 @@ PORT = 8080
 """Beside nginx, which has port 80 on every node."""
 LARGEST = 4096
 """Bytes of a form."""
+LAST_REPLY = 5.0
+"""Seconds that closing waits for the answer to the form that has ended the set-up."""
 COOKIE = "mojomail-setup"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'",
@@ -29,6 +31,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+KEPT = "max-age=3600"
+"""Seconds, longer than a set-up takes."""
 
 
 @cache
@@ -44,17 +48,20 @@ class PhoneServer:
         self, wizard: Wizard, gate: Gate, address: Callable[[], str], host: str = "", port: int = PORT
     ) -> None:
         class Handler(_Handler):
-            pass
+            answering = threading.Lock()
 
         Handler.wizard, Handler.gate, Handler.home = wizard, gate, staticmethod(address)
+        self._answering = Handler.answering
         self._server = ThreadingHTTPServer((host, port), Handler)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, name="phone", daemon=True).start()
 
     def close(self) -> None:
-        """Serve no more."""
+        """Serve no more, once a form that is being answered has its page."""
         self._server.shutdown()
+        if self._answering.acquire(timeout=LAST_REPLY):
+            self._answering.release()
         self._server.server_close()
 
 
@@ -62,6 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     wizard: Wizard
     gate: Gate
     home: Callable[[], str]
+    answering: threading.Lock
     timeout = 20
     server_version, sys_version = "MojoMail", ""
 
@@ -79,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/style.css":
-            self._reply(style(), kind="text/css; charset=utf-8")
+            self._reply(style(), kind="text/css; charset=utf-8", keep=True)
         elif self.path != "/":
             self._go("/")
         elif not self.session:
@@ -99,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.session:
             self._go("/")
         else:
-            self._answer(form)
+            with self.answering:
+                self._answer(form)
 
     def _from_here(self) -> bool:
         """Whether a form comes from a page of ours: browsers say so in Origin (Fetch standard)."""
@@ -146,7 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
             if screen.look == "secret" and not screen.suggested and not value:
                 value = screen.value  # one that was given before is not shown; left alone, it stays
             self.wizard.answer(at, value)
-        self._go("/")
+        if self.wizard.at == DONE:
+            self._show()  # whoever is sent elsewhere finds nobody there any more
+        else:
+            self._go("/")
 
     def _show(self, *, notice: str = "") -> None:
         if self.wizard.at == DONE:
@@ -162,9 +174,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _reply(self, body: bytes, status: HTTPStatus = HTTPStatus.OK, kind: str = "text/html; charset=utf-8") -> None:
+    def _reply(
+        self,
+        body: bytes,
+        status: HTTPStatus = HTTPStatus.OK,
+        kind: str = "text/html; charset=utf-8",
+        *,
+        keep: bool = False,
+    ) -> None:
+        """Send a page or file; what may be kept, a phone has still when it shows the last page, and nobody serves."""
         self.send_response(status)
-        for name, value in {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
+        headers = {**HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}
+        for name, value in (headers | ({"Cache-Control": KEPT} if keep else {})).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
@@ -167,3 +168,30 @@ def test_the_last_page_says_where_to_go(pages: Pages) -> None:
     pages.phone.ask("POST", "/", {"at": "test", "value": "onward"})
     _, page = pages.phone.ask("POST", "/", {"at": "join", "value": "finish"})
     assert "https://rampur.home.arpa" in page
+
+
+def test_the_last_page_comes_before_the_pages_end_and_its_style_is_there_already(tmp_path: Path) -> None:
+    closed = threading.Event()
+
+    def home() -> str:
+        assert not closed.wait(1.0), "the phone would be left without its last page"
+        return "https://rampur.home.arpa"
+
+    wizard = wizard_at(tmp_path)
+    server = PhoneServer(wizard, Gate(PIN), home, host="127.0.0.1", port=0)
+    phone = Phone(server.port)
+    phone.ask("POST", "/pin", {"pin": PIN})
+    assert phone.ask("GET", "/style.css") and "max-age" in phone.headers["Cache-Control"]
+    walk(wizard)
+    wizard.applied()
+    wizard.tried([])
+    wizard.answer("test", "onward")
+
+    def close() -> None:
+        server.close()
+        closed.set()
+
+    wizard.listen(lambda: threading.Thread(target=close).start() if wizard.at == "done" else None)
+    status, page = phone.ask("POST", "/", {"at": "join", "value": "finish"})
+    assert status == 200 and "https://rampur.home.arpa" in page, "nobody would answer another request"
+    assert closed.wait(10)

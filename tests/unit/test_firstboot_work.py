@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,6 +128,25 @@ def test_a_thread_that_cannot_go_on_ends_the_program_so_that_plain_text_takes_ov
     with pytest.raises(SystemExit):
         Setup(tmp_path)._work(wizard_at(tmp_path), None)
     assert codes == [1]
+
+
+# ---- phones
+
+
+def test_phones_are_let_in_again_straight_after_each_load_of_the_firewall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, ended = Programs(), threading.Event()
+    wizard, setup = unattended(tmp_path), Setup(tmp_path)
+    setup.site = site_at(tmp_path, programs)
+    wizard.listen(lambda: ended.set() if wizard.at == "done" else None)
+    monkeypatch.setattr(service, "PhoneServer", lambda *words: SimpleNamespace(port=8080, close=lambda: None))
+    monkeypatch.setattr(Setup, "_run_text", lambda setup, wizard, aside: ended.wait(10))
+    setup.run(wizard, text=True, phone=True)
+    assert ended.is_set()
+    *loads, stop = [number for number, call in enumerate(programs.calls) if call[:2] == ("nft", "-f")]
+    assert loads and all("tcp dport 8080" in programs.calls[load + 1][1] for load in loads)
+    assert not [call for call in programs.calls[stop + 1 :] if call[0] == "nft"], "afterwards nobody is let in"
 
 
 # ---- the set-up's own Wi-Fi
