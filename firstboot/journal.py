@@ -103,18 +103,27 @@ class Journal:
     def finish(self, state: State) -> State:
         """Say that the node is set up, and forget people and secrets that are in their own places by now.
 
-        The marker comes last: a cut before it resumes at the same place.
+        The marker comes last: who finds such a state without it, after a cut, has only mark_done() left to do.
         """
         kept = state.answers.without("people").without("keeper")
         finished = State(at=state.at, answers=kept, preset=state.preset)
         self.save(finished)
-        write_file(self.marker, b"", 0o644, self._disk)
+        self.mark_done()
         return finished
 
+    def mark_done(self) -> None:
+        """Say that the node is set up, where that is not said yet."""
+        if not self.done():
+            write_file(self.marker, b"", 0o644, self._disk)
+
     def begin_anew(self, state: State) -> None:
-        """Ask everything again, from the given state. After a cut all is as before, or all is new."""
-        remove_file(self.marker, self._disk)
+        """Ask everything again, from the given state, which comes first: what a cut leaves is begun_anew()."""
         self.save(state)
+        remove_file(self.marker, self._disk)
+
+    def begun_anew(self, state: State) -> bool:
+        """Whether a cut has stopped begin_anew() before the marker went; it is to be done again with that state."""
+        return self.done() and self.path.exists() and (not state.at or state.erase)
 
     def _closed(self, at: Any, path: str) -> Any:
         if isinstance(at, Mapping):

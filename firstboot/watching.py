@@ -18,8 +18,11 @@ MENU = ("systemctl", "start", "--no-block", "mojomail-later.service")
 
 def run_state() -> int:
     """`firstboot state`: the state screen, until somebody presses Enter for the keeper's menu."""
-    state = Journal(ROOT, CredentialSeal()).load()
-    if not (state.at == APPLY and state.chapter):  # else a power cut has stopped a change, which goes on first
+    journal = Journal(ROOT, CredentialSeal())
+    state = journal.load()
+    if journal.begun_anew(state) or (state.at == APPLY and state.chapter):
+        notify("READY=1")  # what a power cut has stopped goes on first, by the program of the menu
+    else:
         StateFront(ROOT, Surroundings(ROOT), state.answers, ready=lambda: notify("READY=1")).run()
     run(*MENU)
     return 0

@@ -240,6 +240,7 @@ class Wizard:
         elif self.at == TEST and self.findings is not None:
             return self._answer_test(value)
         elif self.at == JOIN and value == "finish":
+            self._journal.mark_done()
             self.state = replace(self.state, at=DONE)
         elif self.at == PRESET and value == "ask":
             self._save(replace(self.state, at=self._first()))

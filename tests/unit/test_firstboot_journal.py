@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from firstboot import service
 from firstboot.actions import actions
+from firstboot.answers import Answers
 from firstboot.durable import Disk
 from firstboot.errors import SystemFault
 from firstboot.journal import Journal, State
 from firstboot.keyfiles import keyfiles
+from firstboot.office import Office
+from firstboot.phases import PHASES
 from firstboot.redacting import redact
 from firstboot.seal import is_secret
+from firstboot.service import Setup
 from firstboot.settings import settings_from
 from firstboot.steps import plan
 from firstboot.wizard import Wizard
-from tests.unit.firstboot_machine import SECRETS, VILLAGE, MadeUp, Quick, Seal, everywhere, site_at, walk, wizard_at
+from tests.unit.firstboot_machine import (
+    SECRETS,
+    VILLAGE,
+    MadeUp,
+    Programs,
+    Quick,
+    Seal,
+    everywhere,
+    site_at,
+    walk,
+    wizard_at,
+)
 
 
 class Watched(Quick):
@@ -119,34 +138,137 @@ def test_a_cut_in_the_middle_of_applying_applies_again_from_what_is_there(tmp_pa
             assert (copy / path).read_bytes() == data, (number, path)
 
 
-def test_the_end_is_marked_last(tmp_path: Path, watched: Watched) -> None:
-    journal = Journal(tmp_path / "node", Seal(), watched)
-    wizard = Wizard(journal, MadeUp())
+def setup_at(folder: Path) -> Setup:
+    """What `firstboot setup` and `firstboot later` work with, on a node whose root is `folder`."""
+    setup = Setup(folder)
+    setup.site, setup.journal = site_at(folder), Journal(folder, Seal(), Quick())
+    return setup
+
+
+def to_the_end(wizard: Wizard) -> None:
+    """Answer what is left, and do the work, until the wizard is done."""
+    if wizard.at not in PHASES:
+        walk(wizard, VILLAGE)
+    if wizard.at == "apply":
+        wizard.applied()
+        wizard.tried([])
+        wizard.answer("test", "onward")
+    wizard.answer("join", "finish")
+    assert wizard.at == "done"
+
+
+def test_a_cut_around_the_end_leaves_a_node_that_is_done_after_the_next_start(tmp_path: Path, watched: Watched) -> None:
+    wizard = Wizard(Journal(tmp_path / "node", Seal(), watched), MadeUp())
     walk(wizard, VILLAGE)
     wizard.applied()
     wizard.tried([])
     first = watched.count
     wizard.answer("test", "onward")
+    unmarked = 0
     for number in range(first, watched.count):
-        again = Journal(tmp_path / "copies" / str(number), Seal())
-        state = again.load()
-        if again.done():
+        setup = setup_at(tmp_path / "copies" / str(number))
+        state = setup.journal.load()
+        if setup.journal.done():
             assert state.at == "join" and not state.answers.count("people")
+            continue
+        resumed = setup.begin()
+        if state.at == "join":
+            unmarked += 1
+            assert resumed.at == "done", "nothing is asked that nobody may be there to answer"
         else:
-            assert state.at in ("apply", "join")
+            to_the_end(resumed)
+        assert setup.journal.done()
+    assert unmarked >= 3
 
 
-def test_setting_up_anew_is_begun_or_not_begun(tmp_path: Path, watched: Watched) -> None:
+def test_the_last_screen_is_not_left_before_the_end_is_marked(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard)
+    to_the_end(wizard)
+    journal = Journal(tmp_path, Seal(), Quick())
+    journal.marker.unlink()
+    wizard_at(tmp_path).answer("join", "finish")
+    assert journal.done()
+
+
+@pytest.fixture
+def watching(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The program of the state screen, without the pictures that this Python cannot draw."""
+    pictures = ModuleType("firstboot.tv.statefront")
+    monkeypatch.setattr(pictures, "StateFront", None, raising=False)
+    monkeypatch.setitem(sys.modules, "firstboot.tv.statefront", pictures)
+    monkeypatch.delitem(sys.modules, "firstboot.watching", raising=False)
+    return importlib.import_module("firstboot.watching")
+
+
+def test_setting_up_anew_is_begun_or_not_begun_and_goes_on_after_a_cut(
+    tmp_path: Path, watched: Watched, watching: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = Journal(tmp_path / "node", Seal(), watched)
     wizard = Wizard(journal, MadeUp())
     walk(wizard)
-    wizard.finish()
+    to_the_end(wizard)
     first = watched.count
-    journal.begin_anew(State(erase=True))
+    journal.begin_anew(State(answers=Answers({"language": "kn"}), erase=True))
+    erased: list[Office] = []
+    monkeypatch.setattr(Office, "remove_everybody", lambda office: erased.append(office))
+    asked, between = 0, 0
     for number in range(first, watched.count):
-        again = Journal(tmp_path / "copies" / str(number), Seal())
-        state = again.load()
-        assert (state.at == "join" and not state.erase) or (state.erase and not again.done())
+        copy = tmp_path / "copies" / str(number)
+        before = Journal(copy, Seal())
+        state, done = before.load(), before.done()
+        assert state.erase or (state.at == "join" and done), "a node that is set up is never without its mark"
+        if state.erase:
+            between += done
+            asked += 1
+            again = start_node(copy, watching, monkeypatch)
+            assert (again.at, again.language, len(erased)) == ("language", "kn", asked)
+            to_the_end(again)
+            assert before.done()
+    assert asked > between >= 1
+
+
+def start_node(root: Path, watching: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Wizard:
+    """Start the node's programs as their units' conditions have it; gives the wizard that asks."""
+    programs = Programs()
+    wizards: list[Wizard] = []
+
+    def setup() -> Setup:
+        made = setup_at(root)
+        made.site = site_at(root, programs)
+        monkeypatch.setattr(made, "run", lambda wizard, **words: wizards.append(wizard))
+        monkeypatch.setattr(made, "run_menu", lambda: pytest.fail("the menu waits for a key"))
+        return made
+
+    monkeypatch.setattr(service, "Setup", setup)
+    monkeypatch.setattr(watching, "ROOT", root)
+    monkeypatch.setattr(watching, "CredentialSeal", Seal)
+    monkeypatch.setattr(watching, "run", programs)
+    monkeypatch.setattr(watching, "StateFront", lambda *words, **rest: pytest.fail("the state screen waits for a key"))
+    if Journal(root, Seal()).done():
+        watching.run_state()
+        assert programs.calls == [watching.MENU]
+        service.run_later()
+        assert programs.calls[1:] == [service.ASK_ALL]
+    service.run_setup(text=False)
+    return wizards[0]
+
+
+def test_a_set_up_that_is_done_but_for_its_mark_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard)
+    to_the_end(wizard)
+    setup = setup_at(tmp_path)
+    setup.journal.marker.unlink()
+    monkeypatch.setattr(service, "Setup", lambda: setup)
+    monkeypatch.setattr(setup, "run", lambda *words, **rest: pytest.fail("there is nothing to show"))
+    assert service.run_setup(text=False) == 0 and setup.journal.done()
+
+
+def test_a_marker_alone_is_a_node_that_is_set_up(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, Seal(), Quick())
+    journal.mark_done()
+    assert journal.done() and not journal.begun_anew(journal.load())
 
 
 def test_no_secret_lies_in_the_journal_in_clear_at_any_time(tmp_path: Path, watched: Watched) -> None:
