@@ -235,6 +235,16 @@ class MailOffice:
         found: EmailMessage = self.node.wait_until(there, limit, f"{subject!r} in {folder} of {villager.login}")
         return found
 
+    def wait_until_gone(self, villager: Villager, subject: str, limit: float = 3 * ARRIVES) -> None:
+        """Wait until no mail of that subject is in the inbox any more."""
+
+        def gone() -> bool:
+            with suppress(imaplib.IMAP4.error, OSError):
+                return subject not in self.subjects(villager)
+            return False
+
+        self.node.wait_until(gone, limit, f"{subject!r} being gone from the inbox of {villager.login}")
+
     def send(self, villager: Villager, mail: EmailMessage, port: int = 465) -> str:
         """Hand in a mail as the person's mail app does; gives its Message-ID."""
         with self.world.village.smtp(port=port, ca=self.ca, limit=120) as app:
