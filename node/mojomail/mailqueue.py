@@ -27,6 +27,9 @@ DELIVERY = re.compile(
 HANDED_ON = re.compile(r"host \S+\[/run/mojomail/relay\] said: ")
 """What Postfix puts in front of a provider's words that mojomail-relay handed on."""
 
+ON_THE_WAY = re.compile(r"4\.4\.\d+|4\.7\.5")
+"""The network (RFC 3463, 3.5), and TLS that could not be begun, as it cannot while the clock is wrong."""
+
 AWAY = re.compile(r"postfix/(smtp|relay465/smtp|oauth/lmtp)$")
 """Who speaks to providers. The lmtp of the queue's own hands mail over here, which is not sending."""
 
@@ -78,6 +81,8 @@ class Attempt:
     fate: Fate
     relay: str
     text: str
+    on_the_way: bool = False
+    """Whether it failed before the provider could judge it."""
 
 
 def parse_queue(listing: str) -> list[QueuedMail]:
@@ -115,7 +120,9 @@ def parse_delivery(program: str, message: str) -> Attempt | None:
     fate = fates.get(found["status"])
     if fate is None:
         return None
-    return Attempt(found["id"], found["to"].lower(), fate, found["relay"], HANDED_ON.sub("", found["text"], count=1))
+    on_the_way = ON_THE_WAY.fullmatch(found["dsn"]) is not None
+    text = HANDED_ON.sub("", found["text"], count=1)
+    return Attempt(found["id"], found["to"].lower(), fate, found["relay"], text, on_the_way)
 
 
 class MailQueue:

@@ -16,7 +16,7 @@ from .addresses import lookup_keys
 from .database import Database
 from .errors import InputError, MojoError
 from .link import LinkState, LinkWatch
-from .mailqueue import Attempt, QueuedMail
+from .mailqueue import Attempt, Fate, QueuedMail
 from .outbox import Outbox, Sender, State, Tracked
 from .sync.backoff import Standing
 from .sync.engine import Outcome, Result, Run, outcome_of
@@ -26,6 +26,8 @@ from .sync.scheduler import Scheduler, Subject, Turn
 LOG = logging.getLogger(__name__)
 SENDING_LIMIT = 4 * 3600.0
 """After so long a mail that is being sent is taken for given up by Postfix, seconds."""
+ALONE = 900.0
+"""So long sending has the link to itself while mail could be fetched, seconds: 2.7 MB at 3 kB/s."""
 ROLES = {"sent": "Sent", "drafts": "Drafts", "trash": "Trash", "junk": "Junk", "archive": "Archive"}
 """Our names for folders that providers name as they like."""
 KEPT = 7 * 86400.0
@@ -105,6 +107,9 @@ class Office:
         self._running: dict[int, list[Event]] = {}
         self._owners: dict[str, Sender] = {}
         self._sending_since = 0.0
+        self._alone_since = float("inf")
+        self._in_vain = False
+        self._way = ""
         self.outbox = Outbox(local=lambda address: self._owner(address) is not None)
         self.outbox.restore(self._written_down())
         watch.listen(self._link_changed)
@@ -128,10 +133,13 @@ class Office:
 
     def step(self) -> float | None:
         """Start what is to be started now. Returns after how many seconds to call again, None for not at all."""
-        while (turn := self._scheduler.next(self._clock())) is not None:
-            self._start(turn)
         self._send_next()
-        return self._scheduler.wake_in(self._clock())
+        while self._fetching_may_start() and (turn := self._scheduler.next(self._clock())) is not None:
+            self._start(turn)
+        wait = self._scheduler.wake_in(self._clock())
+        if wait is None or self._fetching_may_start():
+            return wait
+        return max(wait, self._alone_since + ALONE - self._clock())
 
     def look(self, uid: int, *, insist: bool = False) -> bool:
         """A person is looking, or (`insist`) wants a turn now; whether there will be one soon."""
@@ -151,7 +159,7 @@ class Office:
         waiting = {mail.id: mail for mail in queue}
         stuck = current in waiting and not waiting[current].under_way
         if self.outbox.current and ((stuck and self._clock() - self._sending_since > 60) or self._overdue()):
-            self.outbox.abandon()
+            self._give_up_sending()
         for mail in changed:
             mail.message_id = mail.message_id or self._queue.message_id(mail.id)
             self._write_down(mail)
@@ -167,9 +175,10 @@ class Office:
         """Postfix has logged an attempt to reach a provider, in the journal's line at `cursor`."""
         if attempt.id not in self.outbox.mails:
             self.refresh_outbox()
-        mail, wrong = self.outbox.attempted(attempt, self._wall())
+        mail, wrong = self.outbox.attempted(attempt, self._clock())
         if mail is None:
             return
+        self._in_vain = attempt.fate is Fate.DEFERRED
         if attempt.relay != "none":
             self._watch.contact()
         self._write_down(mail, cursor)
@@ -234,7 +243,7 @@ class Office:
 
     def listing(self, uid: int | None) -> list[dict[str, Any]]:
         """The outbox of one person, or of everybody, the oldest first."""
-        now, link = self._wall(), self._watch.state.link.up
+        now, link = self._clock(), self._watch.state.link.up
         shown = sorted(self.outbox.mails.values(), key=lambda mail: (mail.arrived, mail.id))
         return [shown_mail(mail, self.outbox, link, now) for mail in shown if uid in (None, mail.owner.uid)]
 
@@ -261,6 +270,9 @@ class Office:
     def _ended(self, one: Account, outcome: Outcome, step: bool = True) -> None:
         self._running.pop(one.id, None)
         verdict = self._scheduler.finished(one.id, outcome, self._clock())
+        self._alone_since = self._clock()
+        if outcome.result is Result.OK:
+            self._in_vain = False
         LOG.info("account %d: %s, %d mails, %d bytes", one.id, outcome.result, outcome.received, outcome.down)
         now = int(self._wall())
         well = outcome.result is Result.OK
@@ -280,25 +292,41 @@ class Office:
 
     def _link_changed(self, state: LinkState) -> None:
         self._scheduler.link(state.link.up, self._clock(), state.link.metered)
+        came, self._way = state.link.name != self._way, state.link.name
         if not state.link.up:
-            self.outbox.abandon()
+            self._give_up_sending()
             for account in list(self._running):
                 self._runner.stop(account)
         else:
+            if came:
+                self.outbox.relieve()
             self.refresh_outbox()
         self.step()
 
+    def _fetching_may_start(self) -> bool:
+        """Sending goes first: beside it fetching begins only after an attempt in vain, or when it has waited long."""
+        alone = self._clock() - self._alone_since <= ALONE
+        return not self.outbox.current or self._in_vain or not alone
+
+    def _give_up_sending(self) -> None:
+        """Take the mail that is being sent for one that is not."""
+        self._in_vain = self._in_vain or bool(self.outbox.current)
+        self.outbox.abandon()
+
     def _send_next(self) -> None:
-        mail = self.outbox.choose(self._watch.state.link.up, self._wall())
+        mail = self.outbox.choose(self._watch.state.link.up, self._clock())
         if mail is None:
+            if not self.outbox.current:
+                self._alone_since = float("inf")
             return
         self._sending_since = self._clock()
+        self._alone_since = min(self._alone_since, self._sending_since)
         try:
             self._queue.send(mail.id)
         except MojoError as error:
             LOG.warning("%s cannot be sent: %s", mail.id, error.message)
             self.outbox.abandon()
-            mail.not_before = self._wall() + 60
+            mail.not_before = self._clock() + 60
         self._write_down(mail)
 
     def _owner(self, address: str) -> Sender | None:
@@ -313,6 +341,7 @@ class Office:
         return {row["account"]: Standing(Result.PASSWORD, 1) for row in rows}
 
     def _write_down(self, mail: Tracked, cursor: str = "") -> None:
+        mail.changed = self._wall()
         with self._database.note():
             self._database.execute(
                 "INSERT INTO outbox (queue_id, uid, account, message_id, sender, recipients, size, state, reason,"
@@ -322,7 +351,7 @@ class Office:
                 " changed_at = excluded.changed_at",
                 *(mail.id, mail.owner.uid, mail.owner.account, mail.message_id, mail.sender),
                 *(json.dumps(mail.recipients), mail.size, mail.state.value, mail.said or None),
-                *(int(mail.arrived), int(self._wall())),
+                *(int(mail.arrived), int(mail.changed)),
             )
             if cursor:
                 self._database.execute("INSERT OR REPLACE INTO log_read (id, cursor) VALUES (1, ?)", cursor)

@@ -83,8 +83,12 @@ class Tracked:
     message_id: str = ""
     copy: bool = False
     """Whether every recipient left lives here: a provider's copy of what is in the mailbox already."""
+    waited: float = 0.0
+    """How long it had waited when the queue was last looked at, seconds."""
     attempts: int = 0
     not_before: float = 0.0
+    on_the_way: bool = False
+    """Whether its last attempt failed before the provider could judge it."""
     held: bool = False
     gone: bool = False
     cancelled: bool = False
@@ -113,7 +117,10 @@ class Tracked:
 
 @dataclass
 class Outbox:
-    """The mails and who has been served how much. Times are seconds of the clock that `refresh` is given."""
+    """The mails and who has been served how much.
+
+    `refresh` is given the time of day, as Postfix knows it; everything else the seconds of a clock that never leaps.
+    """
 
     local: Callable[[str], bool]
     """Whether an address belongs to a person of this node."""
@@ -144,8 +151,9 @@ class Outbox:
             mail = self.mails.get(queued.id)
             if mail is None:
                 names = {one.address: (State.WAITING, "") for one in away}
-                mail = Tracked(queued.id, queued.sender, owner, queued.size, queued.arrived, names, changed=now)
+                mail = Tracked(queued.id, queued.sender, owner, queued.size, queued.arrived, names)
                 self.mails[queued.id] = mail
+            mail.waited = now - mail.arrived
             mail.owner, mail.held, mail.gone = owner, queued.held, False
             for one in away:
                 state, text = mail.recipients.get(one.address, (State.WAITING, ""))
@@ -170,7 +178,7 @@ class Outbox:
             return None, False
         fates = {Fate.SENT: State.SENT, Fate.REFUSED: State.REFUSED, Fate.DEFERRED: State.WAITING}
         mail.recipients[attempt.recipient] = (fates[attempt.fate], attempt.text)
-        mail.changed = now
+        mail.on_the_way = attempt.on_the_way
         account = mail.owner.account
         tell = False
         if attempt.fate is Fate.SENT:
@@ -214,14 +222,19 @@ class Outbox:
             self._served[mail.owner.uid] = max(self._served.get(mail.owner.uid, 0.0), least)
         chosen = min(
             ready,
-            key=lambda mail: (mail.copy, size_class(mail, now), self._served[mail.owner.uid], mail.arrived, mail.id),
+            key=lambda mail: (mail.copy, size_class(mail), self._served[mail.owner.uid], mail.arrived, mail.id),
         )
         self.current = chosen.id
         for address, (state, text) in chosen.recipients.items():
             if state is State.WAITING:
                 chosen.recipients[address] = (State.SENDING, text)
-        chosen.changed = now
         return chosen
+
+    def relieve(self) -> None:
+        """A link has come: what failed on the way there is tried as if for the first time."""
+        for mail in self.mails.values():
+            if mail.on_the_way:
+                mail.not_before, mail.attempts = 0.0, 0
 
     def abandon(self) -> None:
         """The mail that is being sent is not, after all: the link has gone or Postfix let go of it."""
@@ -248,8 +261,8 @@ class Outbox:
         return min(self._served.values(), default=0.0)
 
 
-def size_class(mail: Tracked, now: float) -> int:
+def size_class(mail: Tracked) -> int:
     """Its class of size; who has waited long goes with the smallest."""
-    if now - mail.arrived > LONG_WAIT:
+    if mail.waited > LONG_WAIT:
         return 0
     return sum(mail.size > bound for bound in SMALL_TO_LARGE)

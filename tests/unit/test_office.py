@@ -13,7 +13,7 @@ from mojomail.database import Database
 from mojomail.errors import InputError
 from mojomail.link import ETHERNET, Connection, LinkWatch
 from mojomail.mailqueue import Attempt, Fate, QueuedMail, Waiting
-from mojomail.office import Office
+from mojomail.office import ALONE, Office
 from mojomail.places import Places
 from mojomail.secretserver import Peer
 from mojomail.sync.engine import Run
@@ -28,14 +28,14 @@ class World:
     """An office with everything around it played."""
 
     def __init__(self, database: Database) -> None:
-        self.database, self.now = database, 1000.0
+        self.database, self.now, self.ahead = database, 1000.0, 0.0
         self.waiting: list[QueuedMail] = []
         self.done: list[tuple[str, str]] = []
         self.runs: dict[int, tuple[Run, Callable[[Event], None], Callable[[str], None]]] = {}
         self.told: list[str] = []
         self.watch = LinkWatch(lambda: self.now)
-        clock = lambda: self.now  # noqa: E731
-        self.office = Office(database, self, self, self.watch, clock, clock, self._tell)
+        wall = lambda: self.now + self.ahead  # noqa: E731
+        self.office = Office(database, self, self, self.watch, lambda: self.now, wall, self._tell)
 
     def _tell(self, one: Account, said: str) -> None:
         self.told.append(one.address)
@@ -102,6 +102,11 @@ def mail(number: str, sender: str = "asha@gmail.com", to: str = "x@far.example")
     return QueuedMail(number, "deferred", sender, 2000, 900.0, (Waiting(to, "deferred transport"),))
 
 
+def tried(number: str, fate: Fate, on_the_way: bool = False) -> Attempt:
+    """An attempt to reach x@far.example."""
+    return Attempt(number, "x@far.example", fate, "smtp.gmail.com", "what was said", on_the_way)
+
+
 def test_nothing_is_tried_before_there_is_a_link_and_then_everything(world: World) -> None:
     world.waiting = [mail("AAAAAA")]
     world.office.refresh_outbox()
@@ -109,7 +114,59 @@ def test_nothing_is_tried_before_there_is_a_link_and_then_everything(world: Worl
     assert not world.runs and not world.done
     assert world.office.listing(20001)[0]["why"] == "link"
     world.watch.changed([CABLE])
-    assert world.done == [("send", "AAAAAA")] and len(world.runs) == 1
+    assert world.done == [("send", "AAAAAA")] and not world.runs
+    world.office.attempted(tried("AAAAAA", Fate.SENT))
+    assert len(world.runs) == 1
+
+
+def test_fetching_begins_beside_sending_that_fails_and_after_a_run_sending_goes_first_again(world: World) -> None:
+    world.waiting = [mail("AAAAAA"), mail("BBBBBB")]
+    world.watch.changed([CABLE])
+    world.office.attempted(tried("AAAAAA", Fate.DEFERRED))
+    assert world.done == [("send", "AAAAAA"), ("send", "BBBBBB")] and len(world.runs) == 1
+    (first,) = world.runs
+    world.end(first, DONE)
+    assert not world.runs
+    world.office.attempted(tried("BBBBBB", Fate.SENT))
+    assert len(world.runs) == 1
+
+
+def test_fetching_waits_for_a_large_mail_only_so_long(world: World) -> None:
+    world.waiting = [mail("AAAAAA")]
+    world.watch.changed([CABLE])
+    assert world.office.step() == ALONE
+    world.now += ALONE + 1
+    world.office.step()
+    assert len(world.runs) == 1
+
+
+def test_fetching_does_not_starve_on_a_link_that_goes_in_the_middle_of_each_mail(world: World) -> None:
+    world.waiting = [mail("AAAAAA")]
+    world.watch.changed([CABLE])
+    world.watch.changed([])
+    world.watch.changed([CABLE])
+    assert world.office.status()["sending"] and len(world.runs) == 1
+
+
+def test_a_link_that_comes_gives_all_mail_another_try_at_once(world: World) -> None:
+    world.waiting = [mail("AAAAAA")]
+    world.watch.changed([CABLE])
+    world.office.attempted(tried("AAAAAA", Fate.DEFERRED, on_the_way=True))
+    world.watch.changed([])
+    world.done.clear()
+    world.watch.changed([CABLE])
+    assert world.done == [("send", "AAAAAA")]
+
+
+def test_a_clock_that_is_set_back_keeps_no_mail_waiting(world: World) -> None:
+    world.waiting = [mail("AAAAAA")]
+    world.watch.changed([CABLE])
+    world.office.attempted(tried("AAAAAA", Fate.DEFERRED))
+    world.done.clear()
+    world.now += 61
+    world.ahead = -30 * 86400.0
+    world.office.step()
+    assert world.done == [("send", "AAAAAA")]
 
 
 def test_a_run_is_told_all_about_its_account(world: World) -> None:

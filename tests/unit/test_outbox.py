@@ -99,7 +99,7 @@ def test_copies_for_neighbours_providers_go_last() -> None:
 
 def test_a_large_mail_does_not_wait_for_ever() -> None:
     outbox = filled(mail("LARGE1", size=5_000_000), mail("SMALL1", "ravi@yahoo.com"))
-    outbox.mails["LARGE1"].arrived = -100_000.0
+    outbox.mails["LARGE1"].waited = 100_000.0
     chosen = outbox.choose(True, 2000.0)
     assert chosen is not None and chosen.id == "LARGE1"
 
@@ -108,6 +108,21 @@ def test_nothing_is_chosen_without_a_link() -> None:
     outbox = filled(mail("AAAAAA"))
     assert outbox.choose(False, 2000.0) is None
     assert outbox.why(outbox.mails["AAAAAA"], False, 2000.0) is Why.LINK
+
+
+@pytest.mark.parametrize(("on_the_way", "why"), [(True, None), (False, Why.PROVIDER)])
+def test_a_link_that_comes_makes_good_what_the_last_one_did_and_not_what_a_provider_said(
+    on_the_way: bool, why: Why | None
+) -> None:
+    outbox = filled(mail("AAAAAA"))
+    for _ in range(6):
+        outbox.choose(True, 2000.0)
+        outbox.attempted(Attempt("AAAAAA", "x@far.example", Fate.DEFERRED, "r", "no", on_the_way), 2000.0)
+        outbox.mails["AAAAAA"].not_before = 2000.0 if outbox.mails["AAAAAA"].attempts < 6 else 5600.0
+    assert outbox.why(outbox.mails["AAAAAA"], True, 2001.0) is Why.PROVIDER
+    outbox.relieve()
+    assert outbox.why(outbox.mails["AAAAAA"], True, 2001.0) is why
+    assert outbox.mails["AAAAAA"].attempts == (0 if on_the_way else 6)
 
 
 def test_one_at_a_time() -> None:
@@ -213,6 +228,7 @@ def test_mail_of_strangers_and_of_the_node_is_not_ours() -> None:
                 Fate.DEFERRED,
                 "none",
                 "connect to smtp.example[192.0.2.7]:587: Connection timed out",
+                on_the_way=True,
             ),
         ),
         (
@@ -257,6 +273,7 @@ def test_mail_of_strangers_and_of_the_node_is_not_ours() -> None:
                 Fate.DEFERRED,
                 "none",
                 "connect to mojo.home.arpa[/run/mojomail/relay]: Connection refused",
+                on_the_way=True,
             ),
         ),
         ("postfix/qmgr", "4bX2Yz1: removed", None),
