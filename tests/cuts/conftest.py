@@ -41,12 +41,16 @@ AUTHORITY = "/usr/local/share/ca-certificates/lab.crt"
 
 @dataclass(frozen=True)
 class Run:
-    """A set-up that went through: what the card began as, what was written to it, and the questions in their order."""
+    """A set-up that went through: what the card began as, what was written to it, and the questions in their order.
+
+    unmarked  the flushes after which all is in force and nothing says so yet; found by looking at each of them
+    """
 
     kind: str
     image: Path
     log: WriteLog
     seen: list[str] = field(default_factory=list)
+    unmarked: list[int] = field(default_factory=list)
 
 
 @pytest.fixture(scope="session")
