@@ -1,4 +1,8 @@
-"""The engine: which screen is shown, what an answer does. Each answer is on the card before the next screen."""
+"""The engine: which screen is shown, what an answer does. Each answer is on the card before the next screen.
+
+A chapter that is opened after the set-up is on the card as a whole, when it is applied, or not at all: so a power cut
+leaves what was in force, and nothing half-changed.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +49,14 @@ class Wizard:
         self.findings: Sequence[Finding] | None = None
         self.faults: Sequence[str] = ()
         self.fault_file = ""
+        self.ending: Callable[[], None] = lambda: None
+        """What is to be done before the end is marked."""
         self.state = start or journal.load()
         if self.state.at not in PHASES and self.state.at not in {spot.path for spot in self.spots()}:
             self.state = replace(self.state, at=self._first())
         if self.state.at in (TROUBLE, TEST, CHANGE):
             self.state = replace(self.state, at=READY if self.state.at == CHANGE else APPLY)
+        self._old, self._on_card = self.state.answers, not self.state.chapter or self.state.at == APPLY
 
     # --- What front ends see
 
@@ -95,7 +102,10 @@ class Wizard:
             if before is None:
                 return False
             self.problem, self.rejected = None, ""
-            self._save(replace(self.state, at=before))
+            if before == DONE:
+                self.state = replace(self.state, at=DONE, answers=self._old, chapter="")
+            else:
+                self._save(replace(self.state, at=before))
         self.changed()
         return True
 
@@ -117,12 +127,12 @@ class Wizard:
         return next(spot for spot in self.spots() if spot.path == self.at)
 
     def before(self) -> str | None:
-        """Where Back leads; None where it leads nowhere."""
+        """Where Back leads; None where it leads nowhere. A chapter of which nothing is on the card yet it closes."""
         paths = [spot.path for spot in self.spots()]
         if self.at in (READY, CHANGE, TROUBLE):
             return paths[-1] if self.at == READY else READY
         if self.at not in paths or self.at == paths[0]:
-            return None
+            return DONE if self.at in paths and not self._on_card else None
         return paths[paths.index(self.at) - 1]
 
     def value_of(self, spot: Spot) -> tuple[str, bool]:
@@ -287,6 +297,7 @@ class Wizard:
     def finish(self) -> None:
         """The node is set up."""
         with self._lock:
+            self.ending()
             self.state = self._journal.finish(replace(self.state, at=JOIN))
 
     def fresh(self) -> bool:
@@ -320,5 +331,7 @@ class Wizard:
             call()
 
     def _save(self, state: State) -> None:
-        self._journal.save(state)
+        if not state.chapter or state.at == APPLY:
+            self._journal.save(state)
+            self._on_card = True
         self.state = state

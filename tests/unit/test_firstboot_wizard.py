@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,19 +209,6 @@ def test_every_screen_has_words_in_every_language(tmp_path: Path) -> None:
             assert screen.at == "language" or screen.language == language
 
         walk(wizard_at(tmp_path / language), VILLAGE | {"language": language}, look=look)
-
-
-def test_one_chapter_can_be_opened_again_later_and_ends_with_being_applied(tmp_path: Path) -> None:
-    wizard = wizard_at(tmp_path)
-    walk(wizard, VILLAGE)
-    wizard.applied()
-    wizard.tried([])
-    wizard.answer("test", "onward")
-    later = wizard_at(tmp_path)
-    later.take(replace(later.state, at="", chapter="people"))
-    seen = walk(later, {"people.0.name": "Kavya", "people.0.login": "kavya"})
-    assert seen[0] == "people.0.name" and all(path.startswith("people.") for path in seen)
-    assert [person.login for person in settings_from(later.answers).people] == ["kavya"]
 
 
 def test_nobody_gets_the_login_of_somebody_who_gets_mail_here_already(tmp_path: Path) -> None:
