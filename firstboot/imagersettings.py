@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .answers import Answers
 from .checks import NODE_NAME
+from .durable import DISK, Disk
 from .errors import FaultyFile
 from .keeper import is_hash
 from .preset import SSH_KEY
@@ -94,7 +95,7 @@ def _from_network(tree: Node | None, around: Surroundings) -> list[tuple[str, st
     return []
 
 
-def redact_imager(folder: Path) -> None:
-    """Take the secrets out of Imager's files."""
+def redact_imager(folder: Path, disk: Disk = DISK, *, whole: bool = False) -> None:
+    """Take the secrets out of Imager's files; with `whole`, also out of what cannot be read."""
     for name in (USER_DATA, NETWORK):
-        redact(folder / name, SECRETS)
+        redact(folder / name, lambda path: path.rpartition(".")[2] in SECRETS, disk, whole=whole)

@@ -35,7 +35,6 @@ def take_in(wizard: Wizard, root: Path, disk: Disk = DISK) -> None:
             log.warning("%s", error)
             _tell(folder, error.lines(), disk)
             wizard.show_faults(FILE, error.lines())
-            return
     elif list(imager.leaves()):
         given = tuple(path for path, _ in imager.leaves())
         if "keeper.hash" in given:
@@ -78,14 +77,20 @@ def _tell(folder: Path, lines: list[str], disk: Disk) -> None:
 
 
 def clean_up(wizard: Wizard, root: Path, disk: Disk = DISK) -> None:
-    """Take the secrets off the FAT partition when they are in the journal; done again until none is left."""
-    if not wizard.state.preset:
-        return
-    folder = root / FOLDER
+    """Take the secrets off the FAT partition: now, where they are in the journal; in any case before the end is marked.
+
+    Done again at each start, until none is left.
+    """
+    wizard.ending = lambda: _take_away(root / FOLDER, disk, whole=True)
+    if wizard.state.preset:
+        _take_away(root / FOLDER, disk, whole=False)
+
+
+def _take_away(folder: Path, disk: Disk, *, whole: bool) -> None:
     try:
-        if redact(folder / FILE, disk=disk):
+        if redact(folder / FILE, disk=disk, whole=whole):
             log.info("%s: the secrets are taken out", FILE)
-        redact_imager(folder)
+        redact_imager(folder, disk, whole=whole)
         (folder / MISTAKES).unlink(missing_ok=True)
     except OSError as error:
         log.warning("%s: %s", folder, error)

@@ -12,6 +12,7 @@ from .checks import Question, find_problem, tidy
 from .errors import Fault, FaultyFile
 from .keeper import is_hash
 from .route import Spot, route
+from .seal import is_secret
 from .steps import Plan, Step, plan
 from .surroundings import Surroundings
 from .texts import texts
@@ -45,6 +46,13 @@ def schema(questions: Plan) -> dict[str, Step | None]:
     known |= {f"people.*.{step.id}": step for step in questions.person if step.id not in WORDS_NOT_IN_FILE}
     known |= {f"people.*.accounts.*.{step.id}": step for step in questions.account if step.id not in WORDS_NOT_IN_FILE}
     return known | {"keeper.hash": None, "extra_ca.*": None, "ssh_keys.*": None, "ask": None}
+
+
+def may_be_secret(path: str) -> bool:
+    """Whether what stands at a path of a preset file may be a secret: also whatever has no place, such as a misspelt
+    password, or one without its key.
+    """
+    return is_secret(path) or re.sub(r"\.\d+(?=\.|$)", ".*", path) not in schema(plan())
 
 
 class Reader:

@@ -8,35 +8,46 @@ beside itself with a word in place of each secret, and renamed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from .durable import DISK, Disk, write_file
 from .errors import FaultyFile
-from .preset import REMOVED
-from .seal import SECRET_NAMES
+from .preset import REMOVED, may_be_secret
 from .yamltree import Mapping, Node, Scalar, parse, scalars
 
 FILL = "x"
+BLANK = f"# {REMOVED}: what stood here could not be read, and may have held passwords.\n"
+"""A file that was written over whole."""
 
 
-def secret_scalars(tree: Node, names: frozenset[str] = SECRET_NAMES) -> list[Scalar]:
+def secret_scalars(tree: Node, hides: Callable[[str], bool] = may_be_secret) -> list[Scalar]:
     """The secrets in a file that have yet to go."""
     return [
         scalar
         for path, scalar in scalars(tree)
-        if path.rpartition(".")[2] in names and scalar.tag != "null" and scalar.text and scalar.text != REMOVED
+        if hides(path) and scalar.tag != "null" and scalar.text and scalar.text != REMOVED
     ]
 
 
-def redact(path: Path, names: frozenset[str] = SECRET_NAMES, disk: Disk = DISK) -> bool:
-    """Take the secrets out of the file at `path`; whether there were any. A file that is no YAML is left alone."""
+def redact(path: Path, hides: Callable[[str], bool] = may_be_secret, disk: Disk = DISK, *, whole: bool = False) -> bool:
+    """Take the secrets out of the file at `path`; whether there were any. `hides` tells them by their path in it.
+
+    A file that cannot be read as settings is left alone, or, with `whole`, written over from end to end.
+    """
     try:
         data = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    try:
         text = data.decode("utf-8-sig")
         tree = parse(text, path.name)
-    except (FileNotFoundError, FaultyFile, UnicodeDecodeError):
-        return False
-    found = secret_scalars(tree, names) if isinstance(tree, Mapping) else []
+    except (FaultyFile, UnicodeDecodeError):
+        tree = None
+        text = ""
+    if not isinstance(tree, Mapping):
+        return whole and _blank(path, data, disk)
+    found = secret_scalars(tree, hides)
     if not found:
         return False
     bom = len(data) - len(text.encode())
@@ -50,6 +61,14 @@ def redact(path: Path, names: frozenset[str] = SECRET_NAMES, disk: Disk = DISK) 
         tail = "\n" if text[secret.place.start : secret.place.end].endswith("\n") else ""
         new = f'{new[: secret.place.start]}"{REMOVED}"{tail}{new[secret.place.end :]}'
     write_file(path, new.encode(), 0o600, disk)
+    return True
+
+
+def _blank(path: Path, data: bytes, disk: Disk) -> bool:
+    if not data.strip() or data == BLANK.encode():
+        return False
+    disk.overwrite(path, 0, filler(data))
+    write_file(path, BLANK.encode(), 0o600, disk)
     return True
 
 

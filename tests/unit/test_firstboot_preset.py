@@ -8,10 +8,12 @@ import pytest
 
 from firstboot import intake
 from firstboot.errors import FaultyFile
-from firstboot.intake import FOLDER, MISTAKES, take_in
+from firstboot.intake import FOLDER, MISTAKES, clean_up, take_in
 from firstboot.preset import REMOVED, read_preset
+from firstboot.redacting import redact
 from firstboot.settings import settings_from
-from tests.unit.firstboot_machine import SECRETS, MadeUp, walk, wizard_at
+from firstboot.wizard import Wizard
+from tests.unit.firstboot_machine import SECRETS, MadeUp, Quick, walk, wizard_at
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "overlay/boot/firmware/mojomail.yaml.example"
@@ -217,3 +219,97 @@ def test_strange_files_of_imager_stop_nobody(tmp_path: Path, text: str) -> None:
     wizard = wizard_at(tmp_path)
     intake.take_in(wizard, tmp_path)
     assert wizard.at == "language"
+
+
+# ---- secrets in files that could not be taken
+
+CLOUD_CONFIG = "#cloud-config\nusers:\n- name: asha\n  plain_text_passwd: {0}\n  lock_passwd: false\n"
+
+
+def finish(wizard: Wizard) -> None:
+    """Answer the rest by hand, to the end."""
+    if wizard.at == "preset":
+        wizard.answer("preset", "ask")
+    walk(wizard)
+    wizard.applied()
+    wizard.tried([])
+    assert wizard.answer("test", "onward")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kept"),
+    [
+        ("mojomail.yaml", "langage: hi\nname: rampur\nkeeper:\n  password: {0}\n", "name: rampur"),
+        ("mojomail.yaml", "name: rampur\nkeeper:\n  pasword: {0}\n", "name: rampur"),
+        ("mojomail.yaml", "name: rampur\nkeeper: {0}\n", "name: rampur"),
+        ("mojomail.yaml", "people:\n  - {{name: Asha, login: asha, pass: {0}}}\n", "name: Asha"),
+        ("mojomail.yaml", "keeper: [\n  password: {0}\n", REMOVED),
+        ("mojomail.yaml", "keeper:\n  password: {0}\nkeeper: {{}}\n", REMOVED),
+        ("mojomail.yaml", "{0}\n", REMOVED),
+        ("user-data", CLOUD_CONFIG, "lock_passwd: false"),
+        ("user-data", "users: [\n  passwd: {0}\n", REMOVED),
+        ("network-config", "wifis: {{eth0: {{access-points: {{}}, auth: {{password: {0}}}}}}}", "access-points"),
+    ],
+)
+def test_a_file_that_could_not_be_taken_stays_to_be_mended_and_loses_its_secrets_at_the_end(
+    tmp_path: Path, name: str, text: str, kept: str
+) -> None:
+    file = put(tmp_path, text.format(SECRETS[0]), name)
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    before = file.read_text()
+    assert SECRETS[0] in before
+    if wizard.at == "preset":
+        wizard.answer("preset", "ask")
+    walk(wizard, until="network.kind")
+    resumed = wizard_at(tmp_path)
+    clean_up(resumed, tmp_path)
+    assert file.read_text() == before and resumed.at == "network.kind"
+    finish(resumed)
+    assert SECRETS[0] not in file.read_text() and kept in file.read_text()
+    assert not (tmp_path / FOLDER / MISTAKES).exists()
+
+
+def test_secrets_go_before_the_end_is_marked(tmp_path: Path) -> None:
+    file = put(tmp_path, f"keeper: {SECRETS[0]}\n")
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    marker = tmp_path / "var/lib/mojomail/firstboot/done"
+    ending, seen = wizard.ending, []
+
+    def look() -> None:
+        ending()
+        seen.append((marker.exists(), SECRETS[0] in file.read_text()))
+
+    wizard.ending = look
+    finish(wizard)
+    assert seen == [(False, False)] and marker.exists()
+
+
+def test_imagers_files_go_too_when_the_preset_was_refused(tmp_path: Path) -> None:
+    put(tmp_path, "langage: hi\n")
+    network = put(tmp_path, NETWORK_CONFIG, "network-config")
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    finish(wizard)
+    assert PSK not in network.read_text()
+
+
+def test_the_old_blocks_of_a_file_that_cannot_be_read_hold_no_secret_either(tmp_path: Path) -> None:
+    file = tmp_path / "mojomail.yaml"
+    file.write_bytes(b"keeper: [\n  password: " + SECRETS[0].encode() + b"\xff\n")
+    disk = Olds()
+    assert redact(file, disk=disk, whole=True) and not redact(file, disk=disk, whole=True)
+    assert [SECRETS[0].encode() in old for old in disk.olds] == [False]
+    assert REMOVED in file.read_text()
+
+
+class Olds(Quick):
+    """A disk that keeps what stood in a file that is replaced."""
+
+    def __init__(self) -> None:
+        self.olds: list[bytes] = []
+
+    def rename(self, old: Path, new: Path) -> None:
+        self.olds.append(new.read_bytes())
+        super().rename(old, new)
