@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 GROUPS = ("language", "name", "keeper", "network", "link", "trust", "people", "services")
 """What is set up, in this order; texts under apply.steps."""
 MOST_FAULTS = 50
+MOST_MENDED = 2
+"""Findings that can be mended from the screen that shows them all."""
 CLOCK = "%d.%m.%Y %H:%M"
 
 
@@ -210,10 +212,9 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
     choices = [Choice("onward", said.say("test|onward"))]
     if wrong:
         choices.append(Choice("again", said.say("test|again")))
-        for found in wrong[:2]:
-            if found.mend:
-                what = said.say(f"test|items|{found.item}", **found.given)
-                choices.append(Choice(found.mend, said.say("test|change", what=what)))
+        for found in [each for each in wrong if wizard.anywhere(each.mend)][:MOST_MENDED]:
+            what = said.say(f"test|items|{found.item}", **found.given)
+            choices.append(Choice(found.mend, said.say("test|change", what=what)))
     return _screen(
         wizard,
         "ready",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from .answers import Answers
@@ -60,8 +60,8 @@ def people_route(plan: Plan, answers: Answers, provider_of: ProviderOf) -> Itera
         index += 1
 
 
-def route(plan: Plan, answers: Answers, provider_of: ProviderOf, chapter: str = "") -> list[Spot]:
-    """All questions, or those of one chapter, in order; what follows from an open answer comes when it is given."""
+def route(plan: Plan, answers: Answers, provider_of: ProviderOf, chapters: Collection[str] = ()) -> list[Spot]:
+    """All questions, or those of some chapters, in order; what follows from an open answer comes when it is given."""
     spots = [Spot(step.id, step) for step in plan.once() if _asked(step, answers)]
     spots += people_route(plan, answers, provider_of)
-    return [spot for spot in spots if not chapter or spot.step.chapter == chapter]
+    return [spot for spot in spots if not chapters or spot.step.chapter in chapters]

@@ -43,6 +43,7 @@ class Wizard:
         self._listeners: list[Callable[[], None]] = []
         self._suggested: dict[str, str] = {}
         self._providers: dict[str, str] = {}
+        self._also: set[str] = set()
         self.problem: Problem | None = None
         self.rejected = ""
         self.progress = Progress()
@@ -119,8 +120,13 @@ class Wizard:
         return self._providers[address]
 
     def spots(self) -> list[Spot]:
-        """The questions, in order, given the answers so far."""
-        return route(self.plan, self.answers, self.provider_of, self.state.chapter)
+        """The questions, in order, given the answers so far; of a chapter, and of those that it has led to."""
+        open_now = {self.state.chapter, *self._also} if self.state.chapter else ()
+        return route(self.plan, self.answers, self.provider_of, open_now)
+
+    def anywhere(self, path: str) -> Spot | None:
+        """The question at a path, of whatever chapter; None where it is not asked."""
+        return next((spot for spot in route(self.plan, self.answers, self.provider_of) if spot.path == path), None)
 
     def spot(self) -> Spot:
         """The question that is shown."""
@@ -263,11 +269,16 @@ class Wizard:
             self.finish()
         elif value == "again":
             self.findings = None
-        elif value in {spot.path for spot in self.spots()}:
-            self._save(replace(self.state, at=value, returning=True))
+        elif (spot := self.anywhere(value)) is not None:
+            self._visit(spot)
         else:
             return False
         return True
+
+    def _visit(self, spot: Spot) -> None:
+        """Ask one question again, be it of another chapter than the one that is open."""
+        self._also.add(spot.step.chapter)
+        self._save(replace(self.state, at=spot.path, returning=True))
 
     # --- What the one who does the work says
 

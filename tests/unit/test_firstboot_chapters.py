@@ -9,6 +9,7 @@ from firstboot.journal import Journal, State
 from firstboot.settings import settings_from
 from firstboot.surroundings import Surroundings
 from firstboot.wizard import Wizard
+from firstboot.work import Finding
 from tests.unit.firstboot_machine import VILLAGE, MadeUp, Quick, Seal, everywhere, walk, wizard_at
 
 GIVEN = VILLAGE | {"network.kind": "wifi"}
@@ -106,3 +107,29 @@ def test_back_does_not_close_a_chapter_that_is_on_the_card(tmp_path: Path) -> No
     later.answer("trouble", "change")
     assert later.back("ready") and later.at == "name"
     assert not later.back("name") and not later.screen().can_go_back
+
+
+def test_what_is_found_wrong_can_be_mended_in_another_chapter_than_the_open_one(tmp_path: Path) -> None:
+    set_up(tmp_path)
+    later = opened(tmp_path, "node")
+    walk(later, {"name": "hubli"})
+    later.applied()
+    later.tried([Finding("link", "link_no_modem", "trouble", mend="link.kind")])
+    assert [choice.value for choice in later.screen().choices] == ["onward", "again", "link.kind"]
+    assert later.answer("test", "link.kind") and later.at == "link.kind"
+    assert on_card(tmp_path).at == "apply", "a power cut goes on with what was whole"
+    assert later.answer("link.kind", "none") and later.at == "apply"
+    end(later)
+    answers = on_card(tmp_path).answers
+    assert (answers.get("name"), answers.get("link.kind")) == ("hubli", "none")
+
+
+def test_a_way_to_mend_is_offered_only_where_its_question_is_asked(tmp_path: Path) -> None:
+    set_up(tmp_path)
+    later = opened(tmp_path, "node")
+    walk(later)
+    later.applied()
+    gone = "people.0.accounts.0.password"
+    later.tried([Finding("account", "account_wait", "trouble", {"address": "a@gmail.com"}, gone)])
+    assert [choice.value for choice in later.screen().choices] == ["onward", "again"]
+    assert not later.answer("test", gone) and later.at == "test"
