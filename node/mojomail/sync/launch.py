@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mojomail.sync.guard import SPEAKING_END
 from mojomail.sync.guard.settings import read
+from mojomail.sync.subscriptions import subscribe_new
 
 CONFIGURATION = "offlineimap.conf"
 SETTINGS = "guard.json"
@@ -25,9 +26,12 @@ def main() -> int:
     """Become OfflineIMAP for one run; its exit code tells little, the events tell what happened."""
     directory = Path(sys.argv[1])
     os.umask(0o077)
-    state = Path(read(directory / SETTINGS).state)
-    for place in (state, state.parent.parent / "Maildir"):
+    settings = read(directory / SETTINGS)
+    state = Path(settings.state)
+    home = state.parent.parent
+    for place in (state, home / "Maildir"):
         place.mkdir(parents=True, exist_ok=True)
+    subscribe_new(home / "Maildir", home / "control", settings.folders)
     os.dup2(1, SPEAKING_END)
     os.dup2(2, 1)
     sys.argv = ["offlineimap", "-o", "-1", "-u", "quiet", "-c", str(directory / CONFIGURATION)]

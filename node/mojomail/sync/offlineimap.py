@@ -115,6 +115,7 @@ class OfflineImap:
             account=str(run.account),
             secret_socket=str(self._secret_socket),
             state=str(state),
+            folders=tuple(ours for _, ours in folders),
             method=run.method,
             realdelete=run.realdelete,
             uploads=run.uploads,

@@ -17,6 +17,8 @@ class Settings:
     secret_socket: str
     state: str
     """Directory of the guard's own memory of this account; belongs to the person, on the mail's file system."""
+    folders: tuple[str, ...] = ()
+    """The folders of the run, by our names, as they are called on the disk."""
     method: str = "password"
     """`password`, or `xoauth2`: then what the vault hands out is an access token."""
     realdelete: bool = False
@@ -48,4 +50,4 @@ class Settings:
 def read(path: Path) -> Settings:
     """The settings in a file. Raises TypeError, ValueError or OSError: it is written by the engine alone."""
     found = json.loads(path.read_text(encoding="ascii"))
-    return Settings(**found | {"uploads": tuple(found.get("uploads", ()))})
+    return Settings(**found | {name: tuple(found.get(name, ())) for name in ("folders", "uploads")})
