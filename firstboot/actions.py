@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from . import keeper
+from .dongle import LINK_WAIT, Dongle, pin_use
 from .durable import DISK, Disk, make_directories, remove_file, write_file, write_link
 from .join import DOMAIN, WIFI_ADDRESS
-from .keyfiles import LAN_CABLE, LAN_WIFI, LINK, SETUP, firewall, keyfiles
+from .keyfiles import CONNECTIONS, LAN_CABLE, LAN_WIFI, LINK, SETUP, firewall, keyfiles
 from .office import Office
 from .process import Runner, demand, run
 from .settings import Account, Person, Settings
@@ -19,10 +20,7 @@ from .surroundings import Surroundings
 SERVICES = ("postfix.service", "dovecot.service", "nginx.service", "mojomaild.service")
 CERTIFICATE = "mojomail-certificate.service"
 """Makes the servers' certificate again when the node has another name or address."""
-CONNECTIONS = Path("etc/NetworkManager/system-connections")
 AUTHORITIES = Path("usr/local/share/ca-certificates")
-LINK_WAIT = 45
-"""Seconds that a link has to come up: a dongle that looks for its network takes half a minute."""
 SSH_RULE = "# ssh, by key only; who guesses is slowed down.\n" + (
     "add rule inet filter services tcp dport 22 ct state new limit rate 10/minute burst 20 packets accept\n"
 )
@@ -188,7 +186,8 @@ domain={DOMAIN}
 
 def _connections(settings: Settings, site: Site) -> Action:
     """The connections of this set-up, and none left of an earlier one."""
-    folder, wanted = site.root / CONNECTIONS, keyfiles(settings, site.around)
+    folder = site.root / CONNECTIONS
+    wanted = keyfiles(settings, site.around, pin_use(site, settings.link.pin))
     writes = [site.file("network", f"{CONNECTIONS}/{name}", text, 0o600) for name, text in wanted.items()]
 
     def stale() -> list[Path]:
@@ -206,7 +205,9 @@ def _connections(settings: Settings, site: Site) -> Action:
 
 
 def _link(settings: Settings, site: Site) -> Iterator[Action]:
-    if settings.link.kind != "none":
+    if settings.link.kind == "dongle" and settings.link.pin:
+        yield Action("link", "SIM card", lambda: False, Dongle(settings, site).bring_up)
+    elif settings.link.kind != "none":
         yield site.command("link", "nmcli", "--wait", str(LINK_WAIT), "connection", "up", LINK, needed=False)
     yield site.command("link", "nmcli", "connection", "delete", SETUP, needed=False)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
 
 from .join import CABLE_ADDRESS, WIFI_ADDRESS
 from .settings import AccessPoint, Link, Settings
 from .surroundings import TETHERS, Surroundings
 
 NAMESPACE = uuid.UUID("5b0f7a52-3c54-4c39-9a0e-6d6f6a6f6d61")
+CONNECTIONS = Path("etc/NetworkManager/system-connections")
 ENDING = ".nmconnection"
 LAN_WIFI, LAN_CABLE, LINK, SETUP = "mojomail-lan-wifi", "mojomail-lan-cable", "mojomail-link", "mojomail-setup"
 Sections = Mapping[str, Mapping[str, str]]
+PinUse = Literal["untried", "taken", "refused"]
+"""What the SIM card has said to a PIN."""
 
 
 def escape(text: str) -> str:
@@ -70,11 +75,26 @@ def _cable(settings: Settings, socket: str) -> str:
     return keyfile(LAN_CABLE, "ethernet", "lan", sections, **{"interface-name": socket})
 
 
-def _link(link: Link, radio: str, socket: str) -> str:
+def refused_pin(pin: str) -> str:
+    """The line of a connection that keeps in mind which PIN the SIM card has refused, and does not send it."""
+    return f"#pin={pin}"
+
+
+def _dongle(link: Link, use: PinUse) -> str:
+    name, _, value = (refused_pin(link.pin) if use == "refused" else f"pin={link.pin}").partition("=")
+    sections = {
+        "gsm": {"apn": link.apn} | ({name: value} if link.pin else {}),
+        "ipv4": {"method": "auto"},
+        "ipv6": {"method": "auto"},
+    }
+    by_hand = {"autoconnect": "false"} if link.pin and use == "untried" else {}
+    return keyfile(LINK, "gsm", "uplink", sections, metered="1", **by_hand)
+
+
+def _link(link: Link, radio: str, socket: str, use: PinUse) -> str:
     auto = {"ipv4": {"method": "auto"}, "ipv6": {"method": "auto"}}
     if link.kind == "dongle":
-        dongle = {"apn": link.apn} | ({"pin": link.pin} if link.pin else {})
-        return keyfile(LINK, "gsm", "uplink", {"gsm": dongle, **auto}, metered="1")
+        return _dongle(link, use)
     if link.kind == "phone":
         drivers = {"driver": "".join(f"{driver};" for driver in TETHERS)}
         return keyfile(LINK, "ethernet", "uplink", {"match": drivers, **auto}, metered="1")
@@ -104,8 +124,8 @@ def places(settings: Settings, around: Surroundings) -> dict[str, str]:
     return found
 
 
-def keyfiles(settings: Settings, around: Surroundings) -> dict[str, str]:
-    """Every keyfile there is to be: file name to text."""
+def keyfiles(settings: Settings, around: Surroundings, use: PinUse = "untried") -> dict[str, str]:
+    """Every keyfile there is to be: file name to text. `use` is what the SIM card has said to the link's PIN."""
     at = places(settings, around)
     made = {}
     if settings.access_point:
@@ -113,7 +133,7 @@ def keyfiles(settings: Settings, around: Surroundings) -> dict[str, str]:
     if settings.ethernet:
         made[LAN_CABLE] = _cable(settings, at["lan-cable"])
     if settings.link.kind != "none":
-        made[LINK] = _link(settings.link, at.get("link-wifi", ""), at.get("link-cable", ""))
+        made[LINK] = _link(settings.link, at.get("link-wifi", ""), at.get("link-cable", ""), use)
     return {name + ENDING: text for name, text in made.items()}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from datetime import timedelta
-from typing import Any
 
 from .actions import SERVICES, Site
+from .dongle import Dongle, Modem, active, may_try, pin_use, read_modem
 from .keyfiles import LAN_WIFI, LINK, places
 from .pages import CLOCK
 from .settings import Settings
@@ -33,8 +32,7 @@ class Trial:
         return found + self.accounts(online)
 
     def _active(self, connection: str) -> bool:
-        shown = self.site.runner("nmcli", "-g", "GENERAL.STATE", "connection", "show", connection, limit=15.0)
-        return shown.output.strip() == "activated"
+        return active(self.site.runner, connection)
 
     def network(self) -> Finding:
         """Whether phones can join."""
@@ -90,27 +88,24 @@ class Trial:
         return Finding("link", "link_no_cable", "trouble", mend="link.kind")
 
     def _dongle(self) -> Finding:
-        listed = self._modem_json("--list-modems").get("modem-list", [])
-        if not listed:
+        modem, pin = read_modem(self.site.runner), self.settings.link.pin
+        if modem and modem.wants_pin and pin and may_try(modem, pin_use(self.site, pin)):
+            # The dongle was plugged in, or its card changed, after the answers came into force.
+            Dongle(self.settings, self.site).bring_up()
+            if self._active(LINK):
+                return Finding("link", "link_ok", "ok")
+            modem = read_modem(self.site.runner)
+        if modem is None:
             return Finding("link", "link_no_modem", "trouble", mend="link.kind")
-        modem = self._modem_json("--modem", str(listed[0])).get("modem", {})
-        generic = modem.get("generic", {})
-        reason, lock = str(generic.get("state-failed-reason", "")), str(generic.get("unlock-required", ""))
-        if re.search("sim-missing|sim-error", reason):
+        if re.search("sim-missing|sim-error", modem.failed):
             return Finding("link", "link_no_sim", "trouble")
-        if lock in ("sim-pin", "sim-puk"):
-            return Finding("link", "link_pin", "trouble", mend="link.dongle.pin")
-        if generic.get("state") in ("disabled", "enabled", "searching"):
+        if modem.wants_puk:
+            return Finding("link", "link_puk", "trouble")
+        if modem.wants_pin:
+            return _pin(modem)
+        if modem.state in ("disabled", "enabled", "searching"):
             return Finding("link", "link_no_signal", "trouble")
         return Finding("link", "link_no_answer", "trouble", mend="link.dongle.apn")
-
-    def _modem_json(self, *words: str) -> dict[str, Any]:
-        done = self.site.runner("mmcli", "--output-json", *words, limit=15.0)
-        try:
-            told = json.loads(done.output)
-        except ValueError:
-            return {}
-        return told if isinstance(told, dict) else {}
 
     def accounts(self, online: bool) -> list[Finding]:
         """Each account, logged in to for real when there is a link."""
@@ -134,3 +129,13 @@ class Trial:
         if verdict.finding == "wait":
             return Finding("account", "account_wait", "wait", given)
         return Finding("account", "account_other", "trouble", given | {"reason": verdict.reason}, mend)
+
+
+def _pin(modem: Modem) -> Finding:
+    """What is to be done about a PIN that the SIM card wants."""
+    mend = "link.dongle.pin"
+    if modem.tries is None:
+        return Finding("link", "link_pin", "trouble", mend=mend)
+    if modem.tries <= 1:
+        return Finding("link", "link_pin_last", "trouble", mend=mend)
+    return Finding("link", "link_pin_left", "trouble", {"n": str(modem.tries)}, mend)

@@ -179,6 +179,7 @@ ACTIVE = {"nmcli -g GENERAL.STATE connection show": Done(0, "activated\n")}
         (Link("dongle"), {"mmcli": Done(1, "rubbish")}, "link_no_modem"),
         (Link("dongle"), modem(**{"state-failed-reason": "sim-missing"}), "link_no_sim"),
         (Link("dongle"), modem(**{"unlock-required": "sim-pin"}), "link_pin"),
+        (Link("dongle"), modem(**{"unlock-required": "sim-puk"}), "link_puk"),
         (Link("dongle"), modem(state="searching"), "link_no_signal"),
         (Link("dongle"), modem(state="registered"), "link_no_answer"),
         (Link("phone"), {}, "link_no_phone"),
