@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from mojomail.sync import subscriptions
 from mojomail.sync.subscriptions import subscribe_new
 

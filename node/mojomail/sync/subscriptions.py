@@ -32,7 +32,7 @@ def subscribe_new(maildir: Path, control: Path, folders: Sequence[str]) -> None:
     listed, lock = control / "subscriptions", control / "subscriptions.lock"
     descriptor = _locked(lock)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(_with(listed.read_text(encoding="utf-8") if listed.exists() else HEADER, new))
             file.flush()
             os.fsync(file.fileno())
