@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from mojomail.outbox import Why
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OVERLAY = REPOSITORY / "overlay"
@@ -171,8 +172,18 @@ def test_each_text_the_webmail_uses_is_there() -> None:
     states = re.findall(r"'(\w+)'", re.findall(r"UNSENT = \[(.+)\]", code)[0])
     used = set(re.findall(r"(?:gettext|text)\('(\w+)'", code))
     used |= {f"{kind}_{state}" for kind in ("mark", "is") for state in states}
-    used |= {"one_waits", "many_wait"}
+    used |= {"one_waits", "many_wait", "is_unknown"}
     assert used == texts(PLUGIN / "localization/en_US.inc").keys()
+
+
+def test_mail_of_which_nothing_is_known_is_not_said_to_wait() -> None:
+    asks, shows = ((PLUGIN / name).read_text(encoding="utf-8") for name in ("lib/daemon.php", "mojomail_status.php"))
+    assert f"UNKNOWN = '{Why.UNKNOWN.value}'" in shows
+    assert "'why'   => (string) ($mail['why'] ?? '')" in asks
+    assert "$mail['why'] === self::UNKNOWN" in shows
+    for language in ("en_US", "hi_IN", "kn_IN"):
+        said = texts(PLUGIN / f"localization/{language}.inc")
+        assert said["is_unknown"] != said["is_waiting"] and "mark_unknown" not in said
 
 
 def test_mail_that_leaves_names_neither_phone_nor_program() -> None:

@@ -28,6 +28,9 @@ class mojomail_status extends rcube_plugin
     /** States of a mail that has not left: these are marked in Sent. */
     private const UNSENT = ['waiting', 'held', 'sending', 'refused', 'cancelled'];
 
+    /** What became of it is not known: nobody is told that it waits, and whoever opens it is told that much. */
+    private const UNKNOWN = 'unknown';
+
     public function init()
     {
         require_once __DIR__ . '/lib/people.php';
@@ -296,23 +299,26 @@ class mojomail_status extends rcube_plugin
         return $args;
     }
 
-    /** What became of a mail of the own outbox; null when it has left or was not written here. */
-    private function unsent(?string $message_id): ?array
+    /** What became of a mail of the own outbox; null when it was sent or was not written here. */
+    private function fate(?string $message_id): ?array
     {
         if ($this->outbox === null) {
             $this->outbox = mojomail_daemon::outbox($this->rc->get_user_name());
         }
         $mail = $this->outbox[$message_id ?? ''] ?? null;
+        if (!$mail || !in_array($mail['state'], self::UNSENT, true)) {
+            return null;
+        }
 
-        return $mail && in_array($mail['state'], self::UNSENT, true) ? $mail : null;
+        return $mail['why'] === self::UNKNOWN ? ['state' => self::UNKNOWN] + $mail : $mail;
     }
 
     public function messages_list($args)
     {
         if (!empty($args['messages']) && $this->rc->storage->get_folder() === $this->rc->config->get('sent_mbox')) {
             foreach ($args['messages'] as $header) {
-                $mail = $this->unsent($header->messageID ?? null);
-                if ($mail) {
+                $mail = $this->fate($header->messageID ?? null);
+                if ($mail && $mail['state'] !== self::UNKNOWN) {
                     $header->list_flags['extra_flags']['mojomail'] = $mail['state'];
                 }
             }
@@ -324,7 +330,7 @@ class mojomail_status extends rcube_plugin
     public function message_objects($args)
     {
         $sent = $args['message']->folder === $this->rc->config->get('sent_mbox');
-        $mail = $sent ? $this->unsent($args['message']->headers->messageID ?? null) : null;
+        $mail = $sent ? $this->fate($args['message']->headers->messageID ?? null) : null;
         if ($mail) {
             $text = $this->text("is_{$mail['state']}", ['time' => $this->time($mail['since'])]);
             if ($mail['said'] !== '') {

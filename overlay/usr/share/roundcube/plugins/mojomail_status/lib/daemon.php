@@ -13,10 +13,12 @@
  *
  *   {"v": 1, "do": "outbox", "person": "asha"}
  *   {"v": 1, "ok": true, "mails": [{"message_id": "<...>", "state": "waiting" | "held" | "sending" | "sent" |
- *    "refused" | "cancelled", "submitted_at": 1795358143, "copy": false, "recipients": [{"said": "..."}]}]}
+ *    "refused" | "cancelled", "why": null | "link" | "unknown" | ..., "submitted_at": 1795358143, "copy": false,
+ *    "recipients": [{"said": "..."}]}]}
  *
- * "copy" says that all recipients live here and have the mail: what waits is only their providers' copy. Anything else
- * is taken as no answer.
+ * "why" is what a mail waits for; "unknown" says that it has left the queue, and nobody knows whether it was sent. "copy"
+ * says that all recipients live here and have the mail: what waits is only their providers' copy. Anything else is taken
+ * as no answer.
  */
 class mojomail_daemon
 {
@@ -57,7 +59,7 @@ class mojomail_daemon
         ];
     }
 
-    /** What became of a person's mails that are not village mail alone: state, since and said, by Message-ID. */
+    /** What became of a person's mails that are not village mail alone: state, why, since and said, by Message-ID. */
     public static function outbox(string $person): array
     {
         $mails = [];
@@ -67,6 +69,7 @@ class mojomail_daemon
 
                 $mails[$mail['message_id']] = [
                     'state' => (string) ($mail['state'] ?? ''),
+                    'why'   => (string) ($mail['why'] ?? ''),
                     'since' => (int) ($mail['submitted_at'] ?? 0),
                     'said'  => (string) reset($said),
                 ];
