@@ -62,6 +62,11 @@ class Account:
         return Server(self.smtp_host, self.smtp_port, "tls" if self.smtp_tls == "tls" else "starttls")
 
     @property
+    def login_settings(self) -> tuple[object, ...]:
+        """What decides over the log-ins beside the secret: a verdict on one holds only as long as this is the same."""
+        return self.imap, self.smtp, self.imap_user, self.smtp_user, self.secret_kind
+
+    @property
     def preset(self) -> Provider:
         """Its provider."""
         return provider_named(self.provider)
@@ -235,14 +240,7 @@ def change_account(database: Database, address: str, changes: dict[str, Any]) ->
         if changes:
             assignments = ", ".join(f"{name} = ?" for name in changes)
             database.execute(f"UPDATE account SET {assignments} WHERE id = ?", *changes.values(), before.id)
-        after = replace(before, **changes)
-        if (after.imap, after.smtp, after.imap_user, after.smtp_user, after.secret_kind) != (
-            before.imap,
-            before.smtp,
-            before.imap_user,
-            before.smtp_user,
-            before.secret_kind,
-        ):
+        if replace(before, **changes).login_settings != before.login_settings:
             forget_test(database, before.id)
     return account(database, address)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .accounts import Account
 from .catalogue import say
 from .database import Database
+from .sync.backoff import Grounds
 
 Protocol = Literal["IMAP", "SMTP"]
 
@@ -31,6 +33,20 @@ class Finding:
     def sentence(self) -> str:
         """The finding in plain words, in the language of the moment."""
         return say(f"finding.{self.key}", protocol=self.protocol, **self.values)
+
+
+def grounds_for(database: Database) -> Callable[[Account, Protocol], Grounds]:
+    """What each account logs in with as of now, by account and protocol, and when a test last got in with it."""
+    secrets = {row["account"]: float(row["changed_at"]) for row in database.rows("SELECT * FROM secret")}
+    query = "SELECT account, imap_finding AS IMAP, smtp_finding AS SMTP, tested_at FROM contact"
+    tests = {row["account"]: row for row in database.rows(query)}
+
+    def grounds(one: Account, protocol: Protocol) -> Grounds:
+        test = tests.get(one.id)
+        passed = test["tested_at"] if test is not None and test[protocol] == OK else None
+        return Grounds(secrets.get(one.id), one.login_settings, float(passed or 0))
+
+    return grounds
 
 
 def state_of(database: Database, one: Account) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from .accounts import Account, account_numbered, accounts
+from .accountstate import grounds_for
 from .addresses import lookup_keys
 from .database import Database
 from .errors import InputError, MojoError
@@ -116,17 +117,15 @@ class Office:
         self.reload(first=True)
 
     def reload(self, first: bool = False) -> None:
-        """Take in people and accounts as they are now; changed secrets are tried again."""
-        secrets = {row["account"]: row["changed_at"] for row in self._database.rows("SELECT * FROM secret")}
-        known = accounts(self._database)
+        """Take in people and accounts as they are now; what was changed, or got in at a test, is tried again."""
+        known, grounds = accounts(self._database), grounds_for(self._database)
         self._owners = {
-            address: Sender(one.id, one.uid, one.paused, float(secrets.get(one.id, 0)))
+            address: Sender(one.id, one.uid, one.paused, grounds(one, "SMTP"))
             for one in known
             for address in (one.address_ascii, one.address_unicode)
         }
-        subjects = [
-            Subject(one.id, one.uid, float(secrets[one.id])) for one in known if one.id in secrets and not one.paused
-        ]
+        subjects = [Subject(one.id, one.uid, grounds(one, "IMAP")) for one in known if not one.paused]
+        subjects = [one for one in subjects if one.grounds.secret_at is not None]
         self._scheduler.take_part(subjects, self._clock(), self._standings() if first else None)
         self.refresh_outbox()
         self.step()
@@ -282,7 +281,7 @@ class Office:
             self._database.execute(
                 "UPDATE contact SET tried_at = ?, synced_at = iif(?, ?, synced_at), failures = ?, trouble = ?,"
                 " next_at = ? WHERE account = ?",
-                *(now, well, now, verdict.standing.failures, None if well else verdict.standing.result.value),
+                *(now, well, now, verdict.standing.failures, verdict.standing.trouble),
                 *(next_at, one.id),
             )
         if verdict.tell:

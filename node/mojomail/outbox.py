@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .mailqueue import Attempt, Fate, QueuedMail
+from .sync.backoff import Grounds
 
 SMALL_TO_LARGE = (32_000, 256_000, 2_000_000)
 """Bounds between classes of size, bytes: 10 s, a minute and a half, and 11 minutes at 3 kB/s."""
@@ -66,7 +67,8 @@ class Sender:
     account: int
     uid: int
     paused: bool = False
-    secret_at: float = 0.0
+    grounds: Grounds = field(default_factory=Grounds)
+    """What its mail is handed in with."""
 
 
 @dataclass
@@ -85,6 +87,8 @@ class Tracked:
     """Whether every recipient left lives here: a provider's copy of what is in the mailbox already."""
     waited: float = 0.0
     """How long it had waited when the queue was last looked at, seconds."""
+    tried: Grounds | None = None
+    """What it was last handed in with."""
     attempts: int = 0
     not_before: float = 0.0
     on_the_way: bool = False
@@ -125,8 +129,8 @@ class Outbox:
     local: Callable[[str], bool]
     """Whether an address belongs to a person of this node."""
     mails: dict[str, Tracked] = field(default_factory=dict)
-    wrong: dict[int, float] = field(default_factory=dict)
-    """Accounts whose password a provider refused, by when that secret was set."""
+    wrong: dict[int, Grounds] = field(default_factory=dict)
+    """Accounts whose password a provider refused, and what was refused."""
     current: str = ""
     _served: dict[int, float] = field(default_factory=dict)
 
@@ -184,12 +188,14 @@ class Outbox:
         if attempt.fate is Fate.SENT:
             self._served[mail.owner.uid] = self._served.get(mail.owner.uid, self._least()) + mail.size
             self.wrong.pop(account, None)
+        elif attempt.fate is Fate.DEFERRED and WRONG_PASSWORD.search(attempt.text):
+            tried = mail.tried or mail.owner.grounds
+            if tried.hold(mail.owner.grounds):  # else it is said of what was changed meanwhile
+                tell = not self._refused(mail.owner)
+                self.wrong[account] = tried
         elif attempt.fate is Fate.DEFERRED:
             mail.not_before = now + PAUSES[min(mail.attempts, len(PAUSES) - 1)]
             mail.attempts += 1
-            if WRONG_PASSWORD.search(attempt.text):
-                tell = self.wrong.get(account) != mail.owner.secret_at
-                self.wrong[account] = mail.owner.secret_at
         if not any(state is State.SENDING for state, _ in mail.recipients.values()) and self.current == mail.id:
             self.current = ""
         return mail, tell
@@ -202,7 +208,7 @@ class Outbox:
             return Why.OWNER
         if mail.owner.paused:
             return Why.PAUSED
-        if self.wrong.get(mail.owner.account) == mail.owner.secret_at and mail.owner.account in self.wrong:
+        if self._refused(mail.owner):
             return Why.PASSWORD
         if not link:
             return Why.LINK
@@ -224,7 +230,7 @@ class Outbox:
             ready,
             key=lambda mail: (mail.copy, size_class(mail), self._served[mail.owner.uid], mail.arrived, mail.id),
         )
-        self.current = chosen.id
+        self.current, chosen.tried = chosen.id, chosen.owner.grounds
         for address, (state, text) in chosen.recipients.items():
             if state is State.WAITING:
                 chosen.recipients[address] = (State.SENDING, text)
@@ -256,6 +262,10 @@ class Outbox:
             if not mail.gone and not mail.copy and mail.state in (State.WAITING, State.SENDING, State.HELD):
                 waiting[mail.owner.uid] = waiting.get(mail.owner.uid, 0) + 1
         return waiting
+
+    def _refused(self, owner: Sender) -> bool:
+        tried = self.wrong.get(owner.account)
+        return tried is not None and tried.hold(owner.grounds)
 
     def _least(self) -> float:
         return min(self._served.values(), default=0.0)

@@ -74,7 +74,8 @@ class Vault:
             self._put(database, number, kind, secret)
             forget_test(database, number)
 
-    def _put(self, database: Database, number: int, kind: str, secret: str) -> None:
+    def _put(self, database: Database, number: int, kind: str, secret: str, *, given: bool = True) -> None:
+        """Encrypt a secret into its row; without `given` it counts as the one before, which its owner gave."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         key, nonce = self._ring.newest, os.urandom(NONCE_BYTES)
@@ -82,9 +83,11 @@ class Vault:
             raise VaultLocked(say("vault.other-key"), hint=say("hint.restart-daemon"))
         sealed = AESGCM(key.bytes).encrypt(nonce, secret.encode(), _bound_to(number, kind))
         database.execute(
-            "INSERT OR REPLACE INTO secret (account, kind, key_id, nonce, ciphertext, changed_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            *(number, kind, key.id, nonce, sealed, now()),
+            "INSERT INTO secret (account, kind, key_id, nonce, ciphertext, changed_at) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (account) DO UPDATE SET kind = excluded.kind, key_id = excluded.key_id,"
+            " nonce = excluded.nonce, ciphertext = excluded.ciphertext,"
+            " changed_at = iif(?, excluded.changed_at, changed_at)",
+            *(number, kind, key.id, nonce, sealed, now(), given),
         )
 
     def put_back(self, database: Database, number: int, kind: str, secret: str) -> None:
@@ -149,7 +152,7 @@ class Vault:
                 with database.change():
                     kind, stored = self.reveal(database, one.id)
                     if kind == "oauth2" and stored == refresh_token:
-                        self._put(database, one.id, "oauth2", kept)
+                        self._put(database, one.id, "oauth2", kept, given=False)
             self._tokens[one.id] = (kept, token)
             return token.secret
 
@@ -185,7 +188,7 @@ class Vault:
                 opened.append((number, kind, secret))
             database.set(KEY_SETTING, self._ring.newest.id)
             for number, kind, secret in opened:
-                self._put(database, number, kind, secret)
+                self._put(database, number, kind, secret, given=False)
         return len(opened)
 
 

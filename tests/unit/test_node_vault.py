@@ -241,6 +241,27 @@ def test_refresh_token_that_the_provider_changes_is_kept(village: Village) -> No
     assert vault.reveal(village.database, number) == ("oauth2", "refresh-4")
 
 
+def test_secret_that_only_its_owner_can_give_anew_is_as_old_as_that(
+    village: Village, creds: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped account is tried again with a secret given anew: not after each token, nor after another key."""
+    monkeypatch.setattr("mojomail.vault.now", lambda: 1)
+    vault, number = oauth_account(village, Tokens(lifetime=0.0, rotating=True))
+    monkeypatch.setattr("mojomail.vault.now", lambda: 2)
+    vault.login(number)
+    store_ring(village.places, [village.key])
+    rotate(village.database)
+
+    def given_at() -> int:
+        row = village.database.row("SELECT changed_at FROM secret WHERE account = ?", number)
+        assert row is not None
+        return int(row["changed_at"])
+
+    assert given_at() == 1
+    Vault.open(village.places).store(village.database, number, "oauth2", "refresh-9")
+    assert given_at() == 2
+
+
 def test_many_that_ask_at_once_make_one_refresh(village: Village) -> None:
     tokens = Tokens()
     vault, number = oauth_account(village, tokens)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mojomail.accounts import Account
+from mojomail.accounts import Account, account_numbered, change_account
+from mojomail.accountstate import Finding
 from mojomail.control import Request, allow
 from mojomail.database import Database
+from mojomail.doctor import Report, record
 from mojomail.errors import InputError
 from mojomail.link import ETHERNET, Connection, LinkWatch
 from mojomail.mailqueue import Attempt, Fate, QueuedMail, Waiting
@@ -191,6 +193,70 @@ def test_a_wrong_password_is_told_once_and_tried_again_with_a_new_one(world: Wor
     world.end(second, DONE)
     world.office.reload()
     assert first in world.runs and len(world.told) == 1
+
+
+def stopped(world: World) -> int:
+    """The number of an account that was stopped for its password, with no other run under way."""
+    world.watch.changed([CABLE])
+    (first,) = world.runs
+    world.end(first, REFUSED, "exit-code")
+    (second,) = world.runs
+    world.end(second, DONE)
+    world.office.reload()
+    assert first not in world.runs
+    return first
+
+
+def finding(world: World, number: int, imap: str) -> None:
+    """A test of the account found this, a while later."""
+    world.now += 100
+    one = account_numbered(world.database, number)
+    assert one is not None
+    said = {"host": one.imap_host, "port": "993", "said": "no"}
+    report = Report(one.address, Finding(imap, "IMAP", said), Finding("smtp-auth-off", "SMTP", said))
+    record(world.database, one, report)
+    world.office.reload()
+
+
+def test_an_account_goes_on_when_its_settings_are_mended(world: World) -> None:
+    number = stopped(world)
+    one = account_numbered(world.database, number)
+    assert one is not None
+    change_account(world.database, one.address, {"imap_user": "asha.devi"})
+    world.office.reload()
+    assert number in world.runs
+
+
+def test_an_account_goes_on_after_a_test_that_got_in_and_after_no_other(world: World) -> None:
+    number = stopped(world)
+    finding(world, number, "browser-needed")
+    assert number not in world.runs
+    finding(world, number, "ok")
+    assert number in world.runs
+    row = world.database.row("SELECT trouble FROM contact WHERE account = ?", number)
+    assert row is not None and row["trouble"] is None
+
+
+def test_a_test_that_got_in_is_told_to_the_daemon_at_once(world: World) -> None:
+    number = stopped(world)
+    for key, told in (("browser-needed", False), ("ok", True)):
+        world.database.changed = False
+        finding(world, number, key)
+        assert world.database.changed is told
+
+
+def test_a_new_password_is_not_blamed_for_what_was_said_of_the_old_one(world: World) -> None:
+    world.watch.changed([CABLE])
+    (number,) = world.runs
+    with world.database.change():
+        world.database.execute("UPDATE secret SET changed_at = 99 WHERE account = ?", number)
+    world.office.reload()
+    world.end(number, REFUSED, "exit-code")
+    assert world.told == []
+    row = world.database.row("SELECT trouble, failures FROM contact WHERE account = ?", number)
+    assert row is not None and tuple(row) == (None, 0)
+    world.end(*world.runs, DONE)
+    assert number in world.runs
 
 
 def test_a_link_that_goes_ends_the_run_and_takes_the_mail_back(world: World) -> None:

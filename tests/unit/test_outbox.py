@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from mojomail.errors import InputError
@@ -17,6 +18,7 @@ from mojomail.mailqueue import (
     parse_queue,
 )
 from mojomail.outbox import Outbox, Sender, State, Why
+from mojomail.sync.backoff import Grounds
 
 ASHA, RAVI = Sender(1, 20001), Sender(2, 20002)
 OWNERS = {"asha@gmail.com": ASHA, "ravi@yahoo.com": RAVI}
@@ -147,7 +149,7 @@ def test_a_wrong_password_holds_all_mail_of_the_account_and_is_told_once() -> No
     chosen = outbox.choose(True, 9000.0)
     assert chosen is not None and chosen.id == "CCCCCC"
     outbox.abandon()
-    new = {"asha@gmail.com": Sender(1, 20001, secret_at=5.0)}
+    new = {"asha@gmail.com": Sender(1, 20001, grounds=Grounds(secret_at=5.0))}
     outbox.refresh([mail("AAAAAA")], new.get, 9000.0)
     assert outbox.why(outbox.mails["AAAAAA"], True, 9000.0) is None
 
@@ -188,6 +190,37 @@ def test_a_passing_trouble_at_the_log_in_is_not_taken_for_a_wrong_password(text:
     _, tell = outbox.attempted(Attempt("AAAAAA", "x@far.example", Fate.DEFERRED, "r", text), 2000.0)
     assert tell is wrong
     assert outbox.why(outbox.mails["AAAAAA"], True, 9000.0) is (Why.PASSWORD if wrong else None)
+
+
+@pytest.mark.parametrize(
+    ("grounds", "goes"),
+    [
+        (Grounds(2.0), True),
+        (Grounds(1.0, ("smtp.example.org",)), True),
+        (Grounds(1.0, (), 9.0), True),
+        (Grounds(1.0), False),
+    ],
+    ids=["another secret", "other settings", "a test that got in", "nothing changed"],
+)
+def test_mail_of_a_refused_account_goes_at_once_when_its_keeper_has_mended_it(grounds: Grounds, goes: bool) -> None:
+    outbox = filled()
+    outbox.refresh([mail("AAAAAA")], {"asha@gmail.com": replace(ASHA, grounds=Grounds(1.0))}.get, 1000.0)
+    outbox.choose(True, 2000.0)
+    outbox.attempted(Attempt("AAAAAA", "x@far.example", Fate.DEFERRED, "r", f"{FAILED} 535 no"), 2000.0)
+    outbox.refresh([mail("AAAAAA")], {"asha@gmail.com": replace(ASHA, grounds=grounds)}.get, 2001.0)
+    assert (outbox.choose(True, 2001.0) is not None) is goes
+
+
+def test_a_refusal_of_the_secret_of_before_holds_no_mail_and_is_not_told() -> None:
+    outbox = filled()
+    outbox.refresh([mail("AAAAAA")], {"asha@gmail.com": replace(ASHA, grounds=Grounds(1.0))}.get, 1000.0)
+    outbox.choose(True, 2000.0)
+    outbox.refresh([mail("AAAAAA")], {"asha@gmail.com": replace(ASHA, grounds=Grounds(2.0))}.get, 2001.0)
+    refused = Attempt("AAAAAA", "x@far.example", Fate.DEFERRED, "r", f"{FAILED} 535 no")
+    assert outbox.attempted(refused, 2002.0)[1] is False
+    assert outbox.choose(True, 2002.0) is not None
+    assert outbox.attempted(refused, 2003.0)[1] is True
+    assert outbox.choose(True, 2003.0) is None
 
 
 def test_a_held_mail_stays_until_it_is_released() -> None:

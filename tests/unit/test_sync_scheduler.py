@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
-from mojomail.sync.backoff import Standing
+from mojomail.sync.backoff import Grounds, Standing
 from mojomail.sync.engine import Outcome, Result
 from mojomail.sync.scheduler import SLICE, Scheduler, Subject, Turn
 
@@ -78,8 +79,72 @@ def test_a_wrong_password_stops_the_account_and_is_told_once() -> None:
     scheduler.link(True, 3.0)
     assert not scheduler.look(20001, 4.0)
     assert scheduler.next(1e7) is None
-    scheduler.take_part([Subject(1, 20001, secret_at=5.0)], 5.0)
+    scheduler.take_part([Subject(1, 20001, Grounds(secret_at=5.0))], 5.0)
     assert take(scheduler, 5.0).account == 1
+
+
+OLD = Grounds(secret_at=1.0, settings=("imap.example.org",))
+
+
+@pytest.mark.parametrize(
+    ("new", "tried"),
+    [
+        (replace(OLD, secret_at=2.0), True),
+        (replace(OLD, settings=("mail.example.org",)), True),
+        (replace(OLD, passed_at=9.0), True),
+        (OLD, False),
+    ],
+    ids=["another secret", "other settings", "a test that got in", "nothing changed"],
+)
+def test_a_stopped_account_goes_on_when_its_keeper_has_mended_it(new: Grounds, tried: bool) -> None:
+    scheduler = Scheduler()
+    scheduler.take_part([Subject(1, 20001, OLD)], 0.0, {1: Standing(Result.PASSWORD, 1)})
+    scheduler.link(True, 0.0)
+    scheduler.take_part([Subject(1, 20001, new)], 10.0)
+    assert (scheduler.next(10.0) is not None) is tried
+
+
+def test_a_test_that_does_not_get_in_starts_nothing() -> None:
+    scheduler = Scheduler()
+    scheduler.take_part([Subject(1, 20001, replace(OLD, passed_at=5.0))], 0.0)
+    scheduler.link(True, 0.0)
+    assert scheduler.finished(take(scheduler, 0.0).account, WRONG, 1.0).tell
+    scheduler.take_part([Subject(1, 20001, OLD)], 10.0)
+    assert scheduler.next(10.0) is None
+    scheduler.take_part([Subject(1, 20001, replace(OLD, passed_at=20.0))], 20.0)
+    assert scheduler.next(20.0) is not None
+
+
+def test_a_test_that_gets_in_does_not_hurry_an_account_that_waits_for_something_else() -> None:
+    scheduler = Scheduler()
+    scheduler.take_part([Subject(1, 20001, OLD)], 0.0)
+    scheduler.link(True, 0.0)
+    scheduler.finished(take(scheduler, 0.0).account, Outcome(Result.LIMIT), 1.0)
+    scheduler.take_part([Subject(1, 20001, replace(OLD, passed_at=9.0))], 10.0)
+    assert scheduler.next(10.0) is None
+
+
+@pytest.mark.parametrize("result", [Result.PASSWORD, Result.REFUSED])
+def test_a_refusal_of_the_secret_of_before_is_not_held_against_the_new_one(result: Result) -> None:
+    scheduler = Scheduler()
+    scheduler.take_part([Subject(1, 20001, OLD)], 0.0)
+    scheduler.link(True, 0.0)
+    turn = take(scheduler, 0.0)
+    scheduler.take_part([Subject(1, 20001, replace(OLD, secret_at=2.0))], 1.0)
+    verdict = scheduler.finished(turn.account, Outcome(result), 2.0)
+    assert not verdict.tell and not verdict.standing.failures and verdict.wait == 0
+    assert scheduler.finished(take(scheduler, 2.0).account, WRONG, 3.0).tell
+
+
+def test_a_new_secret_is_tried_at_once_also_after_a_run_that_began_with_the_old_one() -> None:
+    scheduler = Scheduler()
+    scheduler.take_part([Subject(1, 20001, OLD)], 0.0)
+    scheduler.link(True, 0.0)
+    turn = take(scheduler, 0.0)
+    scheduler.take_part([Subject(1, 20001, replace(OLD, secret_at=2.0))], 1.0)
+    scheduler.finished(turn.account, OK, 2.0)
+    assert take(scheduler, 2.0).account == 1
+    assert scheduler.finished(1, OK, 3.0).wait == 900
 
 
 def test_a_refusal_without_a_reason_is_believed_the_second_time() -> None:

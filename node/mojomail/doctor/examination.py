@@ -17,6 +17,7 @@ from ..errors import InputError, SystemFault
 from ..mailboxnames import folders_by_role
 from ..oauth import Refused
 from ..providers import Server
+from ..sync.engine import Result
 from ..vault import Login, NoSecret, Vault
 from ..vaultkeys import VaultLocked
 from .findings import LINK, PASSING, finding_for_error
@@ -132,11 +133,13 @@ def looks_like_app_password(one: Account, secret: str) -> bool:
 def record(database: Database, one: Account, report: Report) -> None:
     """Keep what an examination found, and the folder names that it learnt.
 
-    An account that the link or a passing trouble kept from being tested stays "not tested yet".
+    An account that the link or a passing trouble kept from being tested stays "not tested yet". One that gets in is
+    not in trouble with its password any more, which the daemon is to hear of: it had stopped the account.
     """
     tested = None if report.undecided else now()
     values = (tested, report.imap.key, report.smtp.key, json.dumps(report.as_dict()))
-    with database.note():
+    got_in = tested is not None and (report.imap.ok or report.smtp.ok)
+    with database.change() if got_in else database.note():
         database.execute(
             "INSERT INTO contact (account, tested_at, imap_finding, smtp_finding, details) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (account) DO UPDATE SET tested_at = ifnull(excluded.tested_at, tested_at),"
@@ -144,6 +147,11 @@ def record(database: Database, one: Account, report: Report) -> None:
             one.id,
             *values,
         )
+        if tested is not None and report.imap.ok:
+            database.execute(
+                "UPDATE contact SET failures = 0, trouble = NULL, next_at = NULL WHERE account = ? AND trouble = ?",
+                *(one.id, Result.PASSWORD.value),
+            )
     learnt = {f"remote_{role}": name for role, name in report.folders.items()}
     if any(getattr(one, column) != name for column, name in learnt.items()):
         with database.change():

@@ -24,6 +24,26 @@ FIRST_AND_LONGEST = {
 
 
 @dataclass(frozen=True)
+class Grounds:
+    """What a log-in was tried with. A refused secret stays refused for as long as these are the same."""
+
+    secret_at: float | None = None
+    """When its owner gave the secret, seconds since 1970; None without one."""
+    settings: tuple[object, ...] = ()
+    """The account's `login_settings`."""
+    passed_at: float = 0.0
+    """When a test last got in, seconds since 1970; 0 when the last test did not."""
+
+    def same_login(self, now: Grounds) -> bool:
+        """Whether a log-in would be the same now."""
+        return (self.secret_at, self.settings) == (now.secret_at, now.settings)
+
+    def hold(self, now: Grounds) -> bool:
+        """Whether a verdict on these still holds: nothing was changed, and no test has got in since."""
+        return self.same_login(now) and now.passed_at in (0.0, self.passed_at)
+
+
+@dataclass(frozen=True)
 class Standing:
     """What the last runs of an account came to."""
 
@@ -33,8 +53,13 @@ class Standing:
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing is tried before the owner has given another secret."""
+        """Whether nothing is tried before somebody has done something about it: see `Grounds`."""
         return self.result is Result.PASSWORD
+
+    @property
+    def trouble(self) -> str | None:
+        """What the account is in trouble with, for people to be told; None when it is well."""
+        return None if self.result is Result.OK else self.result.value
 
     def after(self, outcome: Outcome) -> Standing:
         """The standing after one more run. A second refusal without a reason is taken for a wrong password."""

@@ -9,10 +9,10 @@ mail. A person who is looking at the mailbox is served at once, once, and counts
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mojomail.sync.backoff import Standing
-from mojomail.sync.engine import Outcome
+from mojomail.sync.backoff import Grounds, Standing
+from mojomail.sync.engine import Outcome, Result
 
 RUN_COST = 8_000
 """What a run counts even if it brings nothing, bytes: what it takes to connect and ask."""
@@ -29,11 +29,11 @@ ALONE_SLICE = 4_000_000
 
 @dataclass(frozen=True)
 class Subject:
-    """An account that takes part; `secret_at` is when its secret was last changed."""
+    """An account that takes part, and what it logs in with."""
 
     account: int
     uid: int
-    secret_at: float = 0.0
+    grounds: Grounds = field(default_factory=Grounds)
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ class Verdict:
 @dataclass
 class _Account:
     uid: int
-    secret_at: float
+    grounds: Grounds
     due: float
     standing: Standing
     running: bool = False
+    began: Grounds = field(default_factory=Grounds)
+    """What the run that is under way began with."""
     more: bool = False
     ended: float = float("-inf")
 
@@ -86,7 +88,8 @@ class Scheduler:
         self._metered = False
 
     def take_part(self, subjects: Iterable[Subject], now: float, standings: dict[int, Standing] | None = None) -> None:
-        """Say which accounts there are. A new one is due at once; one with a new secret is tried again.
+        """Say which accounts there are. A new one is due at once; one with a new secret or new settings is tried again,
+        and so is one that was stopped, after a test that got in.
 
         `standings` are those known from before a restart.
         """
@@ -99,9 +102,12 @@ class Scheduler:
             if known is None:
                 standing = (standings or {}).get(number, Standing())
                 due = float("inf") if standing.stopped else now
-                self._accounts[number] = _Account(subject.uid, subject.secret_at, due, standing)
-            elif known.secret_at != subject.secret_at:
-                known.secret_at, known.standing, known.due = subject.secret_at, Standing(), now
+                self._accounts[number] = _Account(subject.uid, subject.grounds, due, standing)
+                continue
+            mended = known.standing.stopped and not known.grounds.hold(subject.grounds)
+            if mended or not known.grounds.same_login(subject.grounds):
+                known.standing, known.due = Standing(), now
+            known.grounds = subject.grounds
         uids = {subject.uid for subject in named.values()}
         for uid in uids - self._people.keys():
             self._people[uid] = _Person(served=self._least())
@@ -156,24 +162,23 @@ class Scheduler:
         number = min(waiting, key=lambda each: self._rank(each, waiting[each]))
         chosen = waiting[number]
         self._people[chosen.uid].urgent = False
-        chosen.running = True
+        chosen.running, chosen.began = True, chosen.grounds
         alone = all(account.uid == chosen.uid for account in waiting.values())
         return Turn(number, chosen.uid, ALONE_SLICE if alone else SLICE)
 
     def finished(self, number: int, outcome: Outcome, now: float) -> Verdict:
-        """A run has ended."""
+        """A run has ended. What it says of a secret that was changed meanwhile counts for nothing."""
         account = self._accounts.get(number)
         if account is None:
             return Verdict(Standing(), float("inf"), tell=False)
         before = account.standing
         account.running, account.ended = False, now
-        account.standing = before.after(outcome)
+        outdated = not account.began.hold(account.grounds) and outcome.result in (Result.PASSWORD, Result.REFUSED)
+        account.standing = before if outdated else before.after(outcome)
         account.more = outcome.more
-        wait = (
-            0.0
-            if outcome.more and not account.standing.failures
-            else account.standing.wait(self._interval(account, now))
-        )
+        changed = outdated or not account.began.same_login(account.grounds)
+        again = changed or (outcome.more and not account.standing.failures)
+        wait = 0.0 if again else account.standing.wait(self._interval(account, now))
         account.due = now + wait
         person = self._people.get(account.uid)
         if person is not None:
