@@ -455,7 +455,7 @@ def test_postfix_waits_longer_for_everything_than_the_relay() -> None:
 
 def test_relay_takes_the_socket_that_systemd_gives(tmp_path: Path) -> None:
     program = "import os\nos.environ['LISTEN_PID'] = str(os.getpid())\n" + (
-        "from mojomail.relay.service import listening_socket\nprint(listening_socket().getsockname())"
+        "from mojomail.activation import listening_socket\nprint(listening_socket().getsockname())"
     )
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "relay"))
