@@ -100,7 +100,7 @@ class Tracked:
 
     @property
     def state(self) -> State:
-        """What it is doing, over all recipients: sent only if all are."""
+        """What it is doing, over all recipients: sent only if all are, being sent only while it is in the queue."""
         states = {state for state, _ in self.recipients.values()}
         if self.cancelled:
             return State.CANCELLED
@@ -110,7 +110,7 @@ class Tracked:
             return State.SENT
         if self.held:
             return State.HELD
-        return State.SENDING if State.SENDING in states else State.WAITING
+        return State.SENDING if State.SENDING in states and not self.gone else State.WAITING
 
     @property
     def said(self) -> str:
