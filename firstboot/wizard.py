@@ -7,7 +7,7 @@ leaves what was in force, and nothing half-changed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -152,12 +152,12 @@ class Wizard:
             return self._suggested[spot.path], True
         return spot.step.default, True
 
-    def problem_with(self, spot: Spot, value: str) -> Problem | None:
-        """Why `value` cannot be the answer to a question; None when it can."""
+    def problem_with(self, spot: Spot, value: str, beside: Answers | None = None) -> Problem | None:
+        """Why `value` cannot be the answer to a question, beside other answers than all; None when it can."""
         step = spot.step
         if step.kind == "choice" and "other" not in step.choices and value not in self.choices(step):
             return Problem("choice")
-        asked = Question(value, spot.path, self.answers, self.around)
+        asked = Question(value, spot.path, self.answers if beside is None else beside, self.around)
         return find_problem(asked, optional=step.optional, checks=step.checks)
 
     def choices(self, step: Step) -> Sequence[str]:
@@ -171,8 +171,22 @@ class Wizard:
         }
         return step.choices or sources[step.source]()
 
+    def misfits(self) -> Iterator[tuple[Spot, Problem]]:
+        """Answers that cannot stay beside the others or on this machine, as when another was changed after them.
+
+        What was no better before a chapter was opened is left alone: a stick that is pulled out stops no other change.
+        """
+        for spot in route(self.plan, self.answers, self.provider_of):
+            value = self.answers.get(spot.path)
+            problem = None if value is None else self.problem_with(spot, value)
+            if value is None or problem is None:
+                continue
+            same = self.state.chapter and value == self._old.get(spot.path)
+            if not same or problem != self.problem_with(spot, value, self._old):
+                yield spot, problem
+
     def fill_in(self) -> list[tuple[str, Problem]]:
-        """Answer every open question as Enter would, and list what cannot be answered so."""
+        """Answer every open question as Enter would, and list what cannot be answered so, or fits nothing else."""
         troubles: list[tuple[str, Problem]] = []
         with self._lock:
             answers = self.state.answers
@@ -181,7 +195,7 @@ class Wizard:
                 seen = {path for path, _ in troubles}
                 spot = next((s for s in self.spots() if answers.get(s.path) is None and s.path not in seen), None)
                 if spot is None:
-                    return troubles
+                    return troubles + [(found.path, problem) for found, problem in self.misfits()]
                 value, _ = self.value_of(spot)
                 problem = self.problem_with(spot, value)
                 if problem is not None:
@@ -205,7 +219,11 @@ class Wizard:
         answers, here = self._with(here, value)
         self._forget_suggestions(answers)
         self.state = replace(self.state, answers=answers)
-        self._save(replace(self.state, at=self._after(here, spot.step.chapter)))
+        where = self._after(here, spot.step.chapter)
+        if where == APPLY:
+            self._to_apply()
+        else:
+            self._save(replace(self.state, at=where))
         return True
 
     def _with(self, path: str, value: str) -> tuple[Answers, str]:
@@ -243,9 +261,10 @@ class Wizard:
         return next((spot.path for spot in self.spots() if spot.path not in self.state.given), READY)
 
     def _answer_phase(self, value: str) -> bool:
-        if self.at == READY and value in ("start", "change"):
-            where = APPLY if value == "start" else CHANGE
-            self._save(replace(self.state, at=where, returning=value == "change"))
+        if self.at == READY and value == "start":
+            self._to_apply()
+        elif self.at == READY and value == "change":
+            self._save(replace(self.state, at=CHANGE, returning=True))
         elif self.at == CHANGE:
             where = next((spot.path for spot in self.spots() if spot.step.chapter == value), "")
             if not where:
@@ -263,6 +282,15 @@ class Wizard:
         else:
             return False
         return True
+
+    def _to_apply(self) -> None:
+        """Have all answers applied; where one does not fit, ask that one again first."""
+        misfit = next(self.misfits(), None)
+        if misfit is None:
+            self._save(replace(self.state, at=APPLY, returning=False))
+        else:
+            spot, self.problem = misfit
+            self._visit(spot)
 
     def _answer_test(self, value: str) -> bool:
         if value == "onward":

@@ -133,3 +133,29 @@ def test_a_way_to_mend_is_offered_only_where_its_question_is_asked(tmp_path: Pat
     later.tried([Finding("account", "account_wait", "trouble", {"address": "a@gmail.com"}, gone)])
     assert [choice.value for choice in later.screen().choices] == ["onward", "again"]
     assert not later.answer("test", gone) and later.at == "test"
+
+
+def test_a_chapter_that_takes_the_links_interface_leads_to_the_link_and_back(tmp_path: Path) -> None:
+    set_up(tmp_path, GIVEN | {"link.kind": "ethernet"})
+    before = list(everywhere(tmp_path))
+    later = opened(tmp_path, "network")
+    walk(later, {"network.kind": "both"}, until="link.kind")
+    assert later.problem is not None and later.problem.key == "one_socket" and later.screen().problem
+    assert list(everywhere(tmp_path)) == before, "two that do not fit each other are never in force"
+    while later.at != "network.kind":
+        assert later.back(later.at)
+    walk(later, {"network.kind": "both"}, until="link.kind")
+    assert later.answer("link.kind", "none") and later.at == "apply"
+    answers = on_card(tmp_path).answers
+    assert (answers.get("network.kind"), answers.get("link.kind")) == ("both", "none")
+
+
+def test_what_was_unplugged_before_stops_no_other_change(tmp_path: Path) -> None:
+    set_up(tmp_path)
+    bare = MadeUp(radios=())
+    later = opened(tmp_path, "language", bare)
+    walk(later, {"language": "hi"})
+    assert on_card(tmp_path).answers.get("language") == "hi"
+    end(later)
+    network = opened(tmp_path, "network", bare)
+    assert not network.answer("network.kind", "wifi"), "but it is not chosen again"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from firstboot.answers import Answers
+from firstboot.journal import State
 from firstboot.screens import Screen
 from firstboot.settings import settings_from
 from firstboot.work import Finding
@@ -153,6 +155,58 @@ def test_a_link_needs_an_interface_of_its_own(
     walk(wizard, {"network.kind": network}, until="link.kind")
     assert wizard.answer("link.kind", link) is (problem is None)
     assert (wizard.problem.key if wizard.problem else None) == problem
+
+
+@pytest.mark.parametrize(
+    ("network", "link", "changed", "problem"),
+    [("wifi", "ethernet", "both", "one_socket"), ("ethernet", "wifi", "wifi", "one_radio")],
+)
+def test_a_change_that_takes_the_links_interface_asks_for_the_link_again(
+    tmp_path: Path, network: str, link: str, changed: str, problem: str
+) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, {"network.kind": network, "link.kind": link, "link.wifi.name": "School"}, until="ready")
+    wizard.answer("ready", "change")
+    wizard.answer("change", "network")
+    walk(wizard, {"network.kind": changed}, until="ready")
+    assert wizard.answer("ready", "start")
+    screen = wizard.screen()
+    assert screen.at == "link.kind" and wizard.problem is not None and wizard.problem.key == problem
+    assert screen.problem and screen.value == link
+    assert not wizard.answer("link.kind", link)
+    assert wizard_at(tmp_path).at == "link.kind", "a power cut leads to it too"
+    assert wizard.answer("link.kind", "none") and wizard.at == "ready" and not wizard.screen().problem
+    assert wizard.answer("ready", "start") and wizard.at == "apply"
+
+
+def test_the_other_of_two_answers_that_do_not_fit_can_be_changed_by_going_back(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, {"link.kind": "ethernet"}, until="ready")
+    wizard.answer("ready", "change")
+    wizard.answer("change", "network")
+    walk(wizard, {"network.kind": "both"}, until="ready")
+    wizard.answer("ready", "start")
+    while wizard.at != "network.kind":
+        assert wizard.back(wizard.at)
+    walk(wizard, {"network.kind": "wifi"})
+    settings = settings_from(wizard.answers)
+    assert (settings.ethernet, settings.link.kind) == ("", "ethernet")
+
+
+def test_an_answer_of_a_file_that_this_machine_cannot_have_is_asked_again(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path, MadeUp(sockets=()))
+    answers = Answers({"network": {"kind": "ethernet"}})
+    wizard.take(State(answers=answers, given=("network.kind",), preset="user-data"))
+    assert "network.kind" not in walk(wizard, until="ready")
+    assert wizard.answer("ready", "start") and wizard.at == "network.kind"
+    assert wizard.problem is not None and wizard.problem.key == "no_ethernet"
+    walk(wizard, {"network.kind": "wifi"})
+
+
+def test_a_link_in_a_file_that_leaves_the_village_no_interface_is_told(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path, MadeUp(radios=()))
+    wizard.take(State(answers=Answers({"link": {"kind": "ethernet"}}), given=("link.kind",)))
+    assert [(path, problem.key) for path, problem in wizard.fill_in()] == [("link.kind", "one_socket")]
 
 
 @pytest.mark.parametrize(
