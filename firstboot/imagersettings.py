@@ -77,22 +77,40 @@ def _from_user_data(tree: Node | None, around: Surroundings) -> list[tuple[str, 
     return found + [(f"ssh_keys.{number}", key) for number, key in enumerate(good)]
 
 
-def _from_network(tree: Node | None, around: Surroundings) -> list[tuple[str, str]]:
-    root = _at(tree, "network") or tree
-    radios = _at(root, "wifis")
+def _access_point(tree: Node | None) -> tuple[str, str, str] | None:
+    """The first Wi-Fi that Imager was given: country, name, passphrase."""
+    radios = _at(_at(tree, "network") or tree, "wifis")
     for _, radio in radios.items if isinstance(radios, Mapping) else ():
         country = _text(_at(radio, "regulatory-domain")).upper()
         points = _at(radio, "access-points")
         for name, point in points.items if isinstance(points, Mapping) else ():
-            found = [("link.kind", "wifi"), ("link.wifi.name", name.text)]
-            found.append(("link.wifi.passphrase", _text(_at(point, "password"))))
-            # The radio is taken by this link: the village has the cable, unless there is a second radio.
-            if len(around.radios()) < 2:
-                found.append(("network.kind", "ethernet"))
-            elif country in around.countries():
-                found.append(("network.wifi.country", country))
-            return found
-    return []
+            return country, name.text, _text(_at(point, "password"))
+    return None
+
+
+def _can_link(around: Surroundings) -> bool:
+    """Whether a radio can be the link, and the village still has a way in: by cable, or by another radio."""
+    radios = len(around.radios())
+    return radios > 1 or (radios == 1 and bool(around.sockets()))
+
+
+def _from_network(tree: Node | None, around: Surroundings) -> list[tuple[str, str]]:
+    point = _access_point(tree)
+    if point is None or not _can_link(around):
+        return []
+    country, name, passphrase = point
+    found = [("link.kind", "wifi"), ("link.wifi.name", name), ("link.wifi.passphrase", passphrase)]
+    # The radio is taken by this link: the village has the cable, unless there is a second radio.
+    if len(around.radios()) < 2:
+        found.append(("network.kind", "ethernet"))
+    elif country in around.countries():
+        found.append(("network.wifi.country", country))
+    return found
+
+
+def imager_lacks(folder: Path, around: Surroundings) -> bool:
+    """Whether Imager was given a Wi-Fi that cannot be the link with the hardware that is there, or there so far."""
+    return _access_point(_load(folder / NETWORK)) is not None and not _can_link(around)
 
 
 def redact_imager(folder: Path, disk: Disk = DISK, *, whole: bool = False) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
+from .answers import Answers
 from .durable import DISK, Disk, write_file
 from .errors import Fault, FaultyFile
-from .imagersettings import USER_DATA, read_imager, redact_imager
+from .imagersettings import USER_DATA, imager_lacks, read_imager, redact_imager
 from .journal import State
 from .phases import APPLY
-from .preset import FILE, read_preset
+from .preset import FILE, Lacking, Preset, read_preset
 from .redacting import redact
-from .texts import texts
+from .surroundings import Surroundings
 from .wizard import Wizard
 
 FOLDER = Path("boot/firmware")
@@ -43,29 +45,60 @@ def take_in(wizard: Wizard, root: Path, disk: Disk = DISK) -> None:
     clean_up(wizard, root)
 
 
-def _take_preset(wizard: Wizard, path: Path) -> None:
+def lacking(wizard: Wizard, root: Path) -> bool:
+    """Whether the files on the card want network hardware that is not there, or not yet."""
+    path, around, before = root / FOLDER / FILE, wizard.around, wizard.state
+    if not path.exists():
+        return imager_lacks(root / FOLDER, around)
+    try:
+        preset = _read(path, around)
+        given = dict(preset.answers.leaves())
+        if preset.ask:
+            return False
+        if not {"network.kind", "link.kind"} <= given.keys() and not (around.radios() and around.sockets()):
+            return True  # what the node would choose depends on them
+        _fill_in(wizard, preset)
+    except Lacking:
+        return True
+    except FaultyFile:
+        return False
+    finally:
+        wizard.state = before
+    return False
+
+
+def _read(path: Path, around: Surroundings) -> Preset:
     try:
         text = path.read_bytes()[:LARGEST].decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FaultyFile(FILE, [Fault(0, 0, "this is no text in UTF-8", "save it again as UTF-8")]) from None
-    preset = read_preset(text, wizard.around)
+    return read_preset(text, around)
+
+
+def _take_preset(wizard: Wizard, path: Path) -> None:
+    preset = _read(path, wizard.around)
     given = tuple(path for path, _ in preset.answers.leaves())
     if "keeper.hash" in given:
         given += ("keeper.password",)
     state = State(answers=preset.answers, given=given, preset=FILE, unattended=not preset.ask)
-    if preset.ask:
-        wizard.take(state)
-        return
-    wizard.state = state
-    troubles = wizard.fill_in()
-    if troubles:
-        say = texts("en").say
-        wizard.state = State()
-        lines = [f"{FILE}: {where}: {say(f'problems|{problem.key}', **problem.given)}" for where, problem in troubles]
-        wizard.show_faults(FILE, lines)
-        return
-    answers = wizard.answers
-    wizard.take(State(at=APPLY, answers=answers, given=given, preset=FILE, unattended=True))
+    if not preset.ask:
+        state = replace(state, at=APPLY, answers=_fill_in(wizard, preset))
+    wizard.take(state)
+
+
+def _fill_in(wizard: Wizard, preset: Preset) -> Answers:
+    """The file's answers with all others as Enter has them. Raises FaultyFile where Enter has none, or one that does
+    not go with the others.
+    """
+    before = wizard.state
+    wizard.state = replace(before, answers=preset.answers)
+    try:
+        troubles = wizard.fill_in()
+        if troubles:
+            raise preset.faulty(troubles)
+        return wizard.answers.without("keeper.password") if preset.answers.get("keeper.hash") else wizard.answers
+    finally:
+        wizard.state = before
 
 
 def _tell(folder: Path, lines: list[str], disk: Disk) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .answers import Answers
-from .checks import Question, find_problem, tidy
+from .checks import Problem, Question, find_problem, tidy
 from .errors import Fault, FaultyFile
 from .keeper import is_hash
 from .route import Spot, route
@@ -28,13 +28,40 @@ CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s[A-Za-z0-9+/=\s]+-----EN
 SSH_KEY = re.compile(r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-[a-z0-9-]+@openssh\.com) [A-Za-z0-9+/=]+( .*)?")
 
 
+LACKS = ("no_radio", "no_ethernet", "one_radio", "one_socket")
+"""Problems of answers that want other network hardware than there is."""
+
+
+class Lacking(FaultyFile):
+    """Among what is wrong is that the file wants network hardware that is not there, or not yet."""
+
+
 @dataclass(frozen=True)
 class Preset:
-    """What a preset file says; `ask`: what it does not say is asked, else taken as Enter would answer it."""
+    """What a preset file says; `ask`: what it does not say is asked, else taken as Enter would answer it.
+
+    `places` is where each setting and each map of settings stands in the file.
+    """
 
     answers: Answers
     ask: bool
+    places: Mapping[str, Place]
     file: str = FILE
+
+    def faulty(self, troubles: Iterable[tuple[str, Problem]]) -> FaultyFile:
+        """What is wrong with answers, by path, told as a mistake at that place, or at the nearest that it is in."""
+        say = texts("en").say
+        faults, keys = [], set()
+        for path, problem in troubles:
+            keys.add(problem.key)
+            at = self._place(path)
+            faults.append(Fault(at.line, at.column, f"{path}: {say(f'problems|{problem.key}', **problem.given)}"))
+        return (Lacking if keys & set(LACKS) else FaultyFile)(self.file, faults)
+
+    def _place(self, path: str) -> Place:
+        while path not in self.places:
+            path = path.rpartition(".")[0]
+        return self.places[path]
 
 
 def schema(questions: Plan) -> dict[str, Step | None]:
@@ -66,6 +93,7 @@ class Reader:
         self._places: dict[str, Place] = {}
         self._maps: dict[str, Place] = {}
         self._answers = Answers()
+        self._lacking = False
 
     def read(self) -> Preset:
         """The preset. Raises FaultyFile with everything that is wrong."""
@@ -76,8 +104,8 @@ class Reader:
         ask = self._flag(tree.get("ask"))
         self._check(ask)
         if self._faults:
-            raise FaultyFile(self._file, self._faults)
-        return Preset(self._answers, ask, self._file)
+            raise (Lacking if self._lacking else FaultyFile)(self._file, self._faults)
+        return Preset(self._answers, ask, self._maps | self._places, self._file)
 
     def _fault(self, place: Place, message: str, hint: str = "") -> None:
         self._faults.append(Fault(place.line, place.column, message, hint))
@@ -196,6 +224,7 @@ class Reader:
             self._fault(place, f"{spot.path}: write what it is, in place of 'other'")
         elif problem is not None:
             hint = ""
+            self._lacking |= problem.key in LACKS
             if step.checks == ("timezone",):
                 near = difflib.get_close_matches(value, list(self._around.zones()), 1)
                 hint = f"did you mean {near[0]}?" if near else ""

@@ -15,7 +15,7 @@ from . import keeper
 from .actions import Site
 from .applying import Worker
 from .aside import Aside
-from .intake import FOLDER, clean_up, take_in
+from .intake import FOLDER, clean_up, lacking, take_in
 from .join import Join
 from .journal import Journal, State
 from .later import Later
@@ -43,6 +43,8 @@ WAITING = f"EXTEND_TIMEOUT_USEC={150_000_000}"
 ERASING = f"EXTEND_TIMEOUT_USEC={3600_000_000}"
 HARDWARE = 8.0
 """Seconds; a part of the time that systemd gives the first picture."""
+HARDWARE_AGAIN = 0.5
+"""Seconds between two looks at it."""
 ASK_ALL = ("systemctl", "start", "--no-block", "mojomail-firstboot.service")
 
 log = logging.getLogger(__name__)
@@ -72,21 +74,23 @@ class Setup:
             Office().remove_everybody()
             wizard.take(replace(wizard.state, erase=False))
         if fresh:
-            if (self.site.root / FOLDER / FILE).exists():
-                self._wait_for_sockets()
+            self._wait_for_hardware(wizard)
             take_in(wizard, self.site.root)
         else:
             clean_up(wizard, self.site.root)
         wizard.answer(JOIN, "finish")  # where a power cut came between the end and its mark, nothing else is left
         return wizard
 
-    def _wait_for_sockets(self) -> None:
-        """Give the network hardware, which on a Pi 3 hangs on USB, time to be found: a preset is checked against it."""
-        notify(WAITING)
-        self.site.around.await_network()
+    def _wait_for_hardware(self, wizard: Wizard) -> None:
+        """Give the network hardware, which hangs on USB or on slow firmware, time to be found: files on the card are
+        checked against it.
+        """
+        if (self.site.root / FOLDER / FILE).exists():
+            notify(WAITING)
+            self.site.around.await_network()
         until = time.monotonic() + HARDWARE
-        while not self.site.around.sockets() and time.monotonic() < until:
-            time.sleep(0.2)
+        while lacking(wizard, self.site.root) and time.monotonic() < until:
+            time.sleep(HARDWARE_AGAIN)
 
     def run(self, wizard: Wizard, *, text: bool, phone: bool) -> None:
         """Until the wizard is done: in pictures or plain text, with or without phones."""

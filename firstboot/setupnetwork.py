@@ -31,26 +31,33 @@ class SetupNetwork:
     def __init__(self, site: Site) -> None:
         self._site = site
         self.name, self.passphrase = SETUP, password()
-        self.radio = next(reversed(site.around.radios()), "")
+        self._tried: frozenset[str] = frozenset()
         self.up = False
         self.address = ""
 
-    def _carried(self) -> str:
-        """The connection that the radio carries now, "" for none."""
-        words = ("nmcli", "-g", "GENERAL.CONNECTION", "device", "show", self.radio)
-        return self._site.runner(*words, limit=15.0).output.strip() if self.radio else ""
+    def _carried(self, radio: str) -> str:
+        """The connection that a radio carries now, "" for none."""
+        words = ("nmcli", "-g", "GENERAL.CONNECTION", "device", "show", radio)
+        return self._site.runner(*words, limit=15.0).output.strip()
 
     def start(self) -> None:
-        """Open it, where there is a radio that the village's own network or the link does not have already; slow."""
+        """Open it, where there is a radio for it, and let phones in; slow."""
         self._site.around.await_network()
-        if self.radio and self._carried() in ("", SETUP):
-            point = AccessPoint(DEFAULT_COUNTRY, self.name, self.passphrase)
-            path = self._site.root / RUNTIME / f"{SETUP}{ENDING}"
-            with contextlib.suppress(OSError):
-                write_file(path, access_point(SETUP, point, self.radio).encode(), 0o600)
-            self._site.runner("nmcli", "connection", "reload", limit=20.0)
-            self.up = self._site.runner("nmcli", "--wait", "25", "connection", "up", SETUP, limit=40.0).code == 0
+        self._open()
         self.let_in()
+
+    def _open(self) -> None:
+        """Open it on the last radio, unless the village's own network or the link has that."""
+        radios = self._site.around.radios()
+        self._tried |= frozenset(radios)
+        if not radios or self._carried(radios[-1]) not in ("", SETUP):
+            return
+        point = AccessPoint(DEFAULT_COUNTRY, self.name, self.passphrase)
+        path = self._site.root / RUNTIME / f"{SETUP}{ENDING}"
+        with contextlib.suppress(OSError):
+            write_file(path, access_point(SETUP, point, radios[-1]).encode(), 0o600)
+        self._site.runner("nmcli", "connection", "reload", limit=20.0)
+        self.up = self._site.runner("nmcli", "--wait", "25", "connection", "up", SETUP, limit=40.0).code == 0
 
     def let_in(self) -> None:
         """Let phones through the firewall, from the village side; a reload of its rules takes that back."""
@@ -65,8 +72,10 @@ class SetupNetwork:
             self._site.runner("nft", f"add rule inet filter services {words}", limit=10.0)
 
     def look(self) -> bool:
-        """See which address a phone can use now; whether it is another one than before."""
+        """See which address a phone can use now, on a radio that has come by now too; whether it is another one."""
         before = self.address
+        if not self.up and not self._tried.issuperset(self._site.around.radios()):
+            self.start()
         found = self._site.around.addresses()
         inside = (*self._site.around.sockets(), *self._site.around.radios())
         reached = [found[name] for name in inside if name in found and PRIVATE.match(found[name])]
@@ -75,10 +84,11 @@ class SetupNetwork:
 
     def applied(self, join: Join) -> None:
         """The village's own network is there now, or as much of it as trouble has let be."""
-        carried = self._carried()
-        if carried == LAN_WIFI:
+        carried = {self._carried(radio) for radio in self._site.around.radios()}
+        if LAN_WIFI in carried:
             self.name, self.passphrase = join.wifi, join.passphrase
-        self.up = carried == LAN_WIFI or (self.up and carried == SETUP)
+        self.up = LAN_WIFI in carried or (self.up and SETUP in carried)
+        self._tried |= frozenset(self._site.around.radios())
         self.look()
 
     def stop(self) -> None:

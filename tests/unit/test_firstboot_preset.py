@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from firstboot import intake
+from firstboot import intake, service
 from firstboot.errors import FaultyFile
-from firstboot.intake import FOLDER, MISTAKES, clean_up, take_in
+from firstboot.intake import FOLDER, MISTAKES, clean_up, lacking, take_in
+from firstboot.keyfiles import keyfiles
 from firstboot.preset import REMOVED, read_preset
 from firstboot.redacting import redact
 from firstboot.settings import settings_from
 from firstboot.wizard import Wizard
-from tests.unit.firstboot_machine import SECRETS, MadeUp, Quick, walk, wizard_at
+from tests.unit.firstboot_machine import SECRETS, MadeUp, Quick, site_at, walk, wizard_at
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "overlay/boot/firmware/mojomail.yaml.example"
@@ -156,6 +158,97 @@ def test_what_the_machine_lacks_is_told_like_a_mistake(tmp_path: Path) -> None:
     assert wizard.at == "preset" and "no Wi-Fi" in wizard.faults[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("link: {kind: wifi}\nnetwork: {kind: ethernet}\n", "mojomail.yaml:3:7: link.wifi.name: "),
+        ("link:\n  wifi: {name: School}\n  kind: wifi\n", "mojomail.yaml:5:9: link.kind: "),
+    ],
+)
+def test_what_enter_has_no_answer_to_is_told_with_the_place_it_belongs_to_also_beside_the_file(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    put(tmp_path, LEAST + text)
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    assert wizard.at == "preset" and [line for line in wizard.faults if line.startswith(told)], wizard.faults
+    assert (tmp_path / FOLDER / MISTAKES).read_text().splitlines() == list(wizard.faults)
+
+
+def test_a_keepers_hash_is_not_outdone_by_a_password_that_nobody_knows(tmp_path: Path) -> None:
+    hashed = "$5$Ub2cCGMBWj$7TyGLWWJ6bkkGLsVTiTnP7WmdfJdTLvXRZPwlyG.T62"
+    put(tmp_path, f"keeper: {{hash: {hashed}}}\n")
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    settings = settings_from(wizard.answers)
+    assert (settings.keeper_hash, settings.keeper_password) == (hashed, "")
+
+
+class Late(MadeUp):
+    """A machine of which some hardware is found only after some looks at it."""
+
+    def __init__(self, *, radios: Sequence[str], sockets: Sequence[str], first: Sequence[str]) -> None:
+        super().__init__(radios=radios, sockets=sockets)
+        self.looks, self._first = 0, first
+
+    def _found(self, names: list[str]) -> list[str]:
+        self.looks += 1
+        return names if self.looks > 12 else [name for name in names if name in self._first]
+
+    def radios(self) -> list[str]:
+        return self._found(super().radios())
+
+    def sockets(self) -> list[str]:
+        return self._found(super().sockets())
+
+
+def settle(root: Path, around: MadeUp, monkeypatch: pytest.MonkeyPatch) -> Wizard:
+    """Begin as a start of the machine does, with all hardware found before the waiting is over."""
+    monkeypatch.setattr(service, "HARDWARE_AGAIN", 0.0)
+    setup, wizard = service.Setup(root), wizard_at(root, around)
+    setup.site = site_at(root, around=around)
+    setup._wait_for_hardware(wizard)
+    take_in(wizard, root)
+    return wizard
+
+
+@pytest.mark.parametrize(
+    ("text", "around"),
+    [
+        ("network: {kind: wifi}\n", Late(radios=["wlan0"], sockets=["eth0"], first=["eth0"])),
+        ("network: {kind: wifi}\nlink: {kind: none}\n", Late(radios=["wlan0"], sockets=[], first=[])),
+        (
+            "network: {kind: ethernet}\nlink: {kind: ethernet}\n",
+            Late(radios=[], sockets=["eth0", "eth1"], first=["eth0"]),
+        ),
+    ],
+)
+def test_a_right_preset_waits_for_hardware_that_is_found_late(
+    tmp_path: Path, text: str, around: Late, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, LEAST + text)
+    wizard = settle(tmp_path, around, monkeypatch)
+    assert wizard.at == "apply", wizard.faults
+
+
+def test_what_the_node_would_choose_waits_for_hardware_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, LEAST)
+    wizard = settle(tmp_path, Late(radios=["wlan0"], sockets=["eth0"], first=["eth0"]), monkeypatch)
+    assert wizard.answers.get("network.kind") == "wifi"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("langage: en\n", LEAST + "ask: yes\n", LEAST + "network: {kind: ethernet}\nlink: {kind: none}\n"),
+        LEAST + "network: {kind: ethernet}\nlink: {kind: wifi}\n",
+    ],
+)
+def test_nothing_is_waited_for_that_would_change_nothing(tmp_path: Path, text: str) -> None:
+    put(tmp_path, text)
+    assert not lacking(wizard_at(tmp_path), tmp_path)
+
+
 USER_DATA = """\
 #cloud-config
 hostname: Rampur
@@ -210,6 +303,37 @@ def test_what_raspberry_pi_imager_writes_is_honoured_and_its_secrets_go(tmp_path
     assert settings.link.passphrase == PSK and settings.keeper_hash.startswith("$5$")
     assert settings.ssh_keys == ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBsomekey asha@laptop",)
     assert "$5$" not in user.read_text() and PSK not in network.read_text()
+
+
+@pytest.mark.parametrize(
+    ("radios", "sockets", "settled"),
+    [
+        (["wlan0"], ["eth0"], {"link.kind": "wifi", "network.kind": "ethernet"}),
+        (["wlan0"], [], {}),
+        ([], ["eth0"], {}),
+        (["wlan0", "wlan1"], [], {"link.kind": "wifi", "network.wifi.country": "IN"}),
+    ],
+)
+def test_imagers_wifi_is_the_link_where_the_village_keeps_a_way_in(
+    tmp_path: Path, radios: list[str], sockets: list[str], settled: dict[str, str]
+) -> None:
+    put(tmp_path, NETWORK_CONFIG, "network-config")
+    around = MadeUp(radios=radios, sockets=sockets)
+    wizard = wizard_at(tmp_path, around)
+    assert lacking(wizard, tmp_path) == (not settled)
+    take_in(wizard, tmp_path)
+    asked = ("link.kind", "network.kind", "network.wifi.country")
+    assert {path: value for path, value in wizard.answers.leaves() if path in asked} == settled
+    walk(wizard)
+    assert keyfiles(settings_from(wizard.answers), around)
+
+
+def test_imagers_wifi_is_not_let_go_for_a_socket_that_is_found_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, NETWORK_CONFIG, "network-config")
+    wizard = settle(tmp_path, Late(radios=["wlan0"], sockets=["eth0"], first=["wlan0"]), monkeypatch)
+    assert wizard.answers.get("link.kind") == "wifi"
 
 
 @pytest.mark.parametrize("text", ["", "hostname: [", "hostname: {a: b}\n", "users: asha\n", "\x00", "42"])

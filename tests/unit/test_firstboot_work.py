@@ -177,3 +177,17 @@ def test_what_the_tv_says_of_the_wifi_is_what_the_radio_carries(tmp_path: Path) 
     programs.answers[CARRIED] = Done(0, "\n")
     network.applied(join)
     assert not network.up
+
+
+def test_a_radio_that_is_found_late_gets_the_wifi_of_the_set_up(tmp_path: Path) -> None:
+    programs, radios = Programs(), list[str]()
+    around = MadeUp()
+    around.radios = lambda: list(radios)  # type: ignore[method-assign]
+    network = SetupNetwork(site_at(tmp_path, programs, around))
+    network.start()
+    network.look()
+    assert not network.up and UP not in programs.calls
+    radios.append("wlan0")
+    assert network.look() and network.up and UP in programs.calls
+    network.look()
+    assert programs.calls.count(UP) == 1
