@@ -10,6 +10,7 @@ from pathlib import Path
 from . import keeper
 from .dongle import LINK_WAIT, Dongle, pin_use
 from .durable import DISK, Disk, make_directories, remove_file, write_file, write_link
+from .errors import SystemFault
 from .join import DOMAIN, WIFI_ADDRESS
 from .keyfiles import CONNECTIONS, LAN_CABLE, LAN_WIFI, LINK, SETUP, firewall, keyfiles
 from .office import Office
@@ -250,7 +251,7 @@ class _Known:
         return self._office.logins()
 
     @cached_property
-    def addresses(self) -> frozenset[str]:
+    def addresses(self) -> dict[str, str]:
         return self._office.addresses()
 
 
@@ -278,8 +279,13 @@ def _person(person: Person, office: Office, known: _Known) -> Action:
 
 
 def _account(person: Person, account: Account, office: Office, known: _Known) -> Action:
+    """An account as the answers have it. One that is somebody else's is left alone: the secret there is theirs."""
+
     def apply() -> None:
-        if account.address.lower() in known.addresses:
+        owner = known.addresses.get(account.address.lower(), "")
+        if owner and owner != person.login:
+            raise SystemFault(f"{account.address} is an address of {owner} already, so {person.login} cannot have it")
+        if owner:
             office.change_account(account.address, account.imap, account.smtp, account.password)
         else:
             office.add_account(person.login, account.address, account.imap, account.smtp, account.password)

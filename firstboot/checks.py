@@ -180,7 +180,9 @@ def address(asked: Question) -> Problem | None:
         if path.endswith(".address") and path != asked.path and value.lower() == asked.value.lower():
             owner = ".".join(path.split(".")[:2])
             return Problem("address_taken", {"person": asked.answers.need(f"{owner}.name")})
-    return None
+    login_name = asked.answers.get(".".join(asked.path.split(".")[:2]) + ".login")
+    holder = asked.around.addresses_taken().get(asked.value.lower(), login_name)
+    return Problem("address_taken", {"person": holder}) if holder != login_name else None
 
 
 @_check

@@ -62,9 +62,9 @@ class Office:
         words = ("person", "add", login, "--name", name, "--language", language, "--password-fd", "0")
         self._demand(*words, stdin=f"{password}\n")
 
-    def addresses(self) -> frozenset[str]:
-        """Everybody's addresses, in small letters. Raises SystemFault."""
-        return frozenset(str(one["address"]).lower() for one in self._list("account", "list", "--json"))
+    def addresses(self) -> dict[str, str]:
+        """Everybody's addresses, in small letters, each with the login whose it is. Raises SystemFault."""
+        return {str(one["address"]).lower(): str(one["login"]) for one in self._list("account", "list", "--json")}
 
     def add_account(self, login: str, address: str, imap: str, smtp: str, secret: str) -> None:
         """Give a person an address; `imap` and `smtp` are "" for a known provider, the secret may come later."""

@@ -20,8 +20,8 @@ TETHERS = ("rndis_host", "cdc_ether", "cdc_ncm", "ipheth")
 """Kernel drivers of a phone that shares its link by USB."""
 SEEN_FOR = 15.0
 """Seconds for which a list of Wi-Fi networks is good: a screen is looked at after each key."""
-LOGINS_FOR = 300.0
-"""Seconds for which a list of logins is good; to ask for it takes seconds."""
+PEOPLE_FOR = 300.0
+"""Seconds for which a list of people or of their addresses is good; to ask for it takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Surroundings:
     def __init__(self, root: Path = ROOT, runner: Runner = run) -> None:
         self.root, self._run = root, runner
         self._seen: tuple[float, list[str]] = (-SEEN_FOR, [])
-        self._logins: tuple[float, frozenset[str]] = (-LOGINS_FOR, frozenset())
+        self._logins: tuple[float, frozenset[str]] = (-PEOPLE_FOR, frozenset())
+        self._taken: tuple[float, Mapping[str, str]] = (-PEOPLE_FOR, {})
 
     def _interfaces(self) -> list[Path]:
         folder = self.root / "sys/class/net"
@@ -127,12 +128,23 @@ class Surroundings:
         """The logins of those who get mail here already; none where the mail office does not answer."""
         from .office import Office
 
-        if time.monotonic() - self._logins[0] >= LOGINS_FOR:
+        if time.monotonic() - self._logins[0] >= PEOPLE_FOR:
             found: frozenset[str] = frozenset()
             with contextlib.suppress(SystemFault, LookupError, TypeError):
                 found = Office(self._run).logins()
             self._logins = (time.monotonic(), found)
         return self._logins[1]
+
+    def addresses_taken(self) -> Mapping[str, str]:
+        """The addresses of those who get mail here already, in small letters, each with its login; as logins()."""
+        from .office import Office
+
+        if self.logins() and time.monotonic() - self._taken[0] >= PEOPLE_FOR:
+            found: Mapping[str, str] = {}
+            with contextlib.suppress(SystemFault, LookupError, TypeError):
+                found = Office(self._run).addresses()
+            self._taken = (time.monotonic(), found)
+        return self._taken[1]
 
     def provider(self, address: str, language: str) -> Provider | None:
         """What is known of the provider of a mail address, in a language; None for one that is not known."""

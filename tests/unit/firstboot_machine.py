@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -33,11 +33,12 @@ class MadeUp(Surroundings):
         plugged: Sequence[str] = (),
         seen: Sequence[str] = (),
         logins: Sequence[str] = (),
+        taken: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(Path("/"), Programs())
         self._radios, self._sockets, self._modem = list(radios), list(sockets), modem
-        self._tethers, self._plugged, self._seen = list(tethers), plugged, list(seen)
-        self._logins = frozenset(logins)
+        self._tethers, self._plugged, self._networks = list(tethers), plugged, list(seen)
+        self._people, self._addresses = frozenset(logins), taken or {}
 
     def radios(self) -> list[str]:
         return list(self._radios)
@@ -61,10 +62,13 @@ class MadeUp(Surroundings):
         return {"eth0": "192.168.1.20"}
 
     def seen_networks(self) -> list[str]:
-        return self._seen
+        return self._networks
 
     def logins(self) -> frozenset[str]:
-        return self._logins
+        return self._people
+
+    def addresses_taken(self) -> Mapping[str, str]:
+        return self._addresses
 
     def now(self, zone: str) -> datetime:
         return NOW.astimezone(ZoneInfo(zone))

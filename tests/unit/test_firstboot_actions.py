@@ -11,6 +11,7 @@ import pytest
 from firstboot import keeper
 from firstboot.actions import Site, actions
 from firstboot.applying import work
+from firstboot.errors import SystemFault
 from firstboot.keyfiles import escape, firewall, keyfiles, network_name
 from firstboot.office import Office, server
 from firstboot.process import Done
@@ -60,7 +61,7 @@ def test_what_is_in_force_is_not_done_again(tmp_path: Path) -> None:
     (tmp_path / "proc/sys/kernel/hostname").write_text("rampur\n")
     settings = village(tmp_path)
     apply(settings, site_at(tmp_path, Programs(NOBODY)))
-    accounts = [{"address": account.address} for account in settings.people[0].accounts]
+    accounts = [{"address": account.address, "login": "asha"} for account in settings.people[0].accounts]
     people = [{"login": person.login} for person in settings.people]
     programs = Programs(
         {"mojomail account list": Done(0, json.dumps(accounts)), "mojomail person list": Done(0, json.dumps(people))}
@@ -72,12 +73,20 @@ def test_what_is_in_force_is_not_done_again(tmp_path: Path) -> None:
 
 def test_an_account_password_that_was_mended_takes_the_place_of_the_wrong_one(tmp_path: Path) -> None:
     settings = village(tmp_path)
-    accounts = [{"address": account.address} for account in settings.people[0].accounts]
+    accounts = [{"address": account.address, "login": "asha"} for account in settings.people[0].accounts]
     programs = Programs({"mojomail account list": Done(0, json.dumps(accounts))})
     apply(settings, site_at(tmp_path, programs))
     given = dict(zip(programs.calls, programs.read, strict=True))
     change = ("mojomail", "account", "passwd", accounts[0]["address"], "--no-test", "--secret-fd", "0")
     assert given[change] == f"{SECRETS[3]}\n"
+
+
+def test_an_address_of_somebody_else_is_left_alone_and_said_to_be_theirs(tmp_path: Path) -> None:
+    accounts = [{"address": "Asha.Rao@gmail.com", "login": "lila"}]
+    programs = Programs({"mojomail account list": Done(0, json.dumps(accounts))})
+    with pytest.raises(SystemFault, match=r"asha\.rao@gmail\.com is an address of lila already"):
+        apply(village(tmp_path), site_at(tmp_path, programs))
+    assert not [call for call in programs.calls if call[:3] == ("mojomail", "account", "passwd")]
 
 
 def test_another_network_leaves_nothing_of_the_first(tmp_path: Path) -> None:

@@ -59,6 +59,17 @@ def test_programs_are_asked_for_addresses_networks_and_logins(machine: Path) -> 
     assert sum(call[:2] == ("nmcli", "-t") for call in programs.calls) == 1
 
 
+def test_the_mail_office_is_asked_once_whose_an_address_is_and_not_at_all_while_nobody_is_there(machine: Path) -> None:
+    listed = {"mojomail account list": Done(0, json.dumps([{"login": "asha", "address": "Asha@Gmail.com"}]))}
+    programs = Programs(listed | {"mojomail person list": Done(0, json.dumps([{"login": "asha"}]))})
+    around = Surroundings(machine, programs)
+    assert around.addresses_taken() == {"asha@gmail.com": "asha"} == around.addresses_taken()
+    assert sum(call[1] == "account" for call in programs.calls) == 1
+    nobody = Programs(listed)
+    assert not Surroundings(machine, nobody).addresses_taken()
+    assert not [call for call in nobody.calls if call[1] == "account"]
+
+
 def test_places_and_countries_come_from_the_time_zone_database() -> None:
     around = Surroundings(Path("/"), Programs())
     assert "Asia/Kolkata" in around.zones() and around.countries()["IN"] == "India"
