@@ -13,6 +13,7 @@ from .durable import DISK, Disk, make_directories, remove_file, write_file, writ
 from .errors import SystemFault
 from .join import DOMAIN, WIFI_ADDRESS
 from .keyfiles import CONNECTIONS, LAN_CABLE, LAN_WIFI, LINK, SETUP, firewall, keyfiles
+from .made import Made, MadeList
 from .office import Office
 from .process import Runner, demand, run
 from .settings import Account, Person, Settings
@@ -53,6 +54,14 @@ class Site:
     runner: Runner = run
     disk: Disk = DISK
     after_firewall: Callable[[], None] = nothing
+
+    def __post_init__(self) -> None:
+        self.made.begin()
+
+    @property
+    def made(self) -> MadeList:
+        """Which people and addresses this set-up has made."""
+        return MadeList(self.root, self.disk)
 
     @property
     def office(self) -> Office:
@@ -254,43 +263,76 @@ class _Known:
     def addresses(self) -> dict[str, str]:
         return self._office.addresses()
 
+    def ask_again(self) -> None:
+        """Forget the answers: something was removed."""
+        for name in ("logins", "addresses"):
+            self.__dict__.pop(name, None)
+
 
 def _people(settings: Settings, site: Site) -> Iterator[Action]:
-    office = site.office
-    known = _Known(office)
-    yield Action("people", "database", lambda: False, office.prepare)
+    known = _Known(site.office)
+    yield Action("people", "database", lambda: False, site.office.prepare)
+    yield _corrections(settings, site, known)
     for person in settings.people:
-        yield _person(person, office, known)
+        yield _person(person, site, known)
         for account in person.accounts:
-            yield _account(person, account, office, known)
+            yield _account(person, account, site, known)
 
 
-def _person(person: Person, office: Office, known: _Known) -> Action:
+def _corrections(settings: Settings, site: Site, known: _Known) -> Action:
+    """Who and what this set-up has made from answers that were corrected since. Mail that has arrived stays."""
+    office = site.office
+    logins = {person.login for person in settings.people}
+    addresses = {account.address.lower() for person in settings.people for account in person.accounts}
+
+    def stale() -> Made:
+        made = site.made.read()
+        return Made(made.logins - logins, made.addresses - addresses)
+
+    def apply() -> None:
+        gone = stale()
+        for address in sorted(gone.addresses & known.addresses.keys()):
+            office.remove_account(address)
+        for login in sorted(gone.logins & known.logins):
+            office.remove_person(login)
+        site.made.forget(logins=gone.logins, addresses=gone.addresses)
+        known.ask_again()
+
+    return Action("people", "corrections", lambda: stale() == Made(), apply)
+
+
+def _person(person: Person, site: Site, known: _Known) -> Action:
     """A person as the answers have it. Whether the password is in force cannot be seen, so it is set each time."""
     words = (person.login, person.name, person.language, person.password)
 
     def apply() -> None:
         if person.login in known.logins:
-            office.change_person(*words)
+            site.office.change_person(*words)
         else:
-            office.add_person(*words)
+            site.made.note(logins=[person.login])
+            site.office.add_person(*words)
 
     return Action("people", person.login, lambda: False, apply)
 
 
-def _account(person: Person, account: Account, office: Office, known: _Known) -> Action:
+def _account(person: Person, account: Account, site: Site, known: _Known) -> Action:
     """An account as the answers have it. One that is somebody else's is left alone: the secret there is theirs."""
+    address, office = account.address, site.office
 
     def apply() -> None:
-        owner = known.addresses.get(account.address.lower(), "")
+        owner = known.addresses.get(address.lower(), "")
         if owner and owner != person.login:
-            raise SystemFault(f"{account.address} is an address of {owner} already, so {person.login} cannot have it")
+            if address.lower() not in site.made.read().addresses:
+                raise SystemFault(f"{address} is an address of {owner} already, so {person.login} cannot have it")
+            office.remove_account(address)  # the answers gave it to somebody else at first
+            owner = ""
         if owner:
-            office.change_account(account.address, account.imap, account.smtp, account.password)
+            office.change_account(address, account.imap, account.smtp, account.password)
         else:
-            office.add_account(person.login, account.address, account.imap, account.smtp, account.password)
+            site.made.note(addresses=[address])
+            office.add_account(person.login, address, account.imap, account.smtp, account.password)
 
-    return Action("people", account.address, lambda: False, apply)
+    return Action("people", address, lambda: False, apply)
 
 
 def _services(site: Site) -> Iterator[Action]:

@@ -88,6 +88,14 @@ class Office:
         if secret:
             self._demand("account", "passwd", address, "--no-test", "--secret-fd", "0", stdin=f"{secret}\n")
 
+    def remove_person(self, login: str) -> None:
+        """Remove a person with accounts; mail that has arrived stays on the card. Raises SystemFault."""
+        self._demand("person", "remove", login, "--yes")
+
+    def remove_account(self, address: str) -> None:
+        """Remove an account; mail that was fetched stays with the person. Raises SystemFault."""
+        self._demand("account", "remove", address, "--yes")
+
     def try_account(self, address: str, language: str) -> Verdict:
         """Log in to an account's servers for real, which takes some time; reasons come in the given language."""
         done = self._run(COMMAND, "account", "test", address, "--json", limit=LIMIT, language=language)

@@ -125,7 +125,11 @@ class Surroundings:
         return _countries(self.root)
 
     def logins(self) -> frozenset[str]:
-        """The logins of those who get mail here already; none where the mail office does not answer."""
+        """The logins of those who get mail here already; none where the mail office does not answer.
+
+        Without those whom this set-up itself has made: their answers can still be corrected.
+        """
+        from .made import MadeList
         from .office import Office
 
         if time.monotonic() - self._logins[0] >= PEOPLE_FOR:
@@ -133,10 +137,11 @@ class Surroundings:
             with contextlib.suppress(SystemFault, LookupError, TypeError):
                 found = Office(self._run).logins()
             self._logins = (time.monotonic(), found)
-        return self._logins[1]
+        return self._logins[1] - MadeList(self.root).read().logins
 
     def addresses_taken(self) -> Mapping[str, str]:
         """The addresses of those who get mail here already, in small letters, each with its login; as logins()."""
+        from .made import MadeList
         from .office import Office
 
         if self.logins() and time.monotonic() - self._taken[0] >= PEOPLE_FOR:
@@ -144,7 +149,8 @@ class Surroundings:
             with contextlib.suppress(SystemFault, LookupError, TypeError):
                 found = Office(self._run).addresses()
             self._taken = (time.monotonic(), found)
-        return self._taken[1]
+        made = MadeList(self.root).read().addresses
+        return {address: login for address, login in self._taken[1].items() if address not in made}
 
     def provider(self, address: str, language: str) -> Provider | None:
         """What is known of the provider of a mail address, in a language; None for one that is not known."""
