@@ -177,7 +177,7 @@ class Setup:
         notify(COMING)
         ready = [lambda: notify("READY=1")]
         with Console(root=self.site.root) as console:
-            devices, output = Devices(self.site.root), Output(self.site.root)
+            devices, output = Devices(self.site.root), Output(self.site.root, needed=True)
             television = Television(
                 wizard, devices, console, output, aside=aside, on_frame=lambda: ready.pop()() if ready else None
             )

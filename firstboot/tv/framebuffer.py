@@ -8,6 +8,7 @@ when this program ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import struct
@@ -36,20 +37,35 @@ class Mode:
     stride: int
 
 
+class NoScreen(SystemFault):
+    """There is no framebuffer: no TV is plugged in, or its driver is not there yet."""
+
+
+def _fault(error: OSError) -> SystemFault:
+    missing = error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+    return (NoScreen if missing else SystemFault)(f"{DEVICE}: {error.strerror}")
+
+
 class Framebuffer:
-    """The first framebuffer. Raises SystemFault when there is none, or its pixels are of another kind."""
+    """The first framebuffer. Raises NoScreen when there is none, SystemFault when no picture can be shown on it."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         try:
             self._descriptor = os.open(root / DEVICE, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
-            raise SystemFault(f"{DEVICE}: {error.strerror}") from None
-        self.mode = self.read_mode()
-        if self.mode.bits not in (16, 32):
+            raise _fault(error) from None
+        try:
+            self.mode = self.read_mode()
+            if self.mode.bits not in (16, 32):
+                raise SystemFault(f"{DEVICE}: {self.mode.bits} bits a pixel, not 16 or 32")
+            self._bands: dict[int, int] = {}
+            self._switch_on()
+        except OSError as error:
             self.close()
-            raise SystemFault(f"{DEVICE}: {self.mode.bits} bits a pixel, not 16 or 32")
-        self._bands: dict[int, int] = {}
-        self._switch_on()
+            raise _fault(error) from None
+        except SystemFault:
+            self.close()
+            raise
 
     def _switch_on(self) -> None:
         """Have the driver send a picture: one that found its screen while the terminal was in graphics mode waits."""

@@ -8,7 +8,7 @@ import cairo
 
 from ..errors import SystemFault
 from .canvas import Canvas
-from .framebuffer import BAND, Framebuffer
+from .framebuffer import BAND, Framebuffer, NoScreen
 from .theme import ACCENT, ON_ACCENT
 
 ARROW = ((0.0, 0.0), (0.0, 0.82), (0.22, 0.64), (0.36, 0.96), (0.5, 0.9), (0.36, 0.6), (0.64, 0.58))
@@ -16,10 +16,14 @@ ARROW = ((0.0, 0.0), (0.0, 0.82), (0.22, 0.64), (0.36, 0.96), (0.5, 0.9), (0.36,
 
 
 class Output:
-    """A screen that may not be there yet. `canvas` is None until it is."""
+    """A screen that may not be there yet. `canvas` is None until it is.
 
-    def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root
+    One that is there, but can show no picture, is as good as none; where it is `needed`, that is a SystemFault, so that
+    plain text is shown instead.
+    """
+
+    def __init__(self, root: Path = Path("/"), *, needed: bool = False) -> None:
+        self._root, self._needed = root, needed
         self._framebuffer: Framebuffer | None = None
         self.canvas: Canvas | None = None
         self.pointer: tuple[float, float] | None = None
@@ -27,16 +31,27 @@ class Output:
 
     def look(self) -> bool:
         """Take up a screen that came or changed its size; whether the picture must be drawn anew."""
-        if self._framebuffer is not None and self._framebuffer.read_mode() != self._framebuffer.mode:
+        if self._framebuffer is not None and self._another(self._framebuffer):
             self.close()
         if self._framebuffer is not None:
             return False
         try:
             self._framebuffer = Framebuffer(self._root)
+        except NoScreen:
+            return False
         except SystemFault:
+            if self._needed:
+                raise
             return False
         self.refill()
         return True
+
+    def _another(self, framebuffer: Framebuffer) -> bool:
+        """Whether the screen has another size now, or another driver has taken it over."""
+        try:
+            return framebuffer.read_mode() != framebuffer.mode
+        except OSError:
+            return True
 
     def refill(self) -> None:
         """Have a canvas again, if there is a screen."""
@@ -56,7 +71,11 @@ class Output:
             self._framebuffer.forget()
         surface = self.canvas.surface
         surface.flush()
-        self._framebuffer.show(memoryview(surface.get_data()), surface.get_stride())
+        try:
+            self._framebuffer.show(memoryview(surface.get_data()), surface.get_stride())
+        except OSError:
+            self.close()  # another driver has taken it over, and look() finds that one
+            return
         if self.pointer is not None:
             self._show_pointer(self.pointer)
 

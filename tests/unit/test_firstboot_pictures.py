@@ -71,3 +71,39 @@ def test_what_is_typed_on_the_tv_is_answered_whatever_the_screens_pixels_are(bit
     assert came["answers"]["language"] == "kn" and came["answers"]["name"] == "rampur"
     assert came["answers"]["keeper"] == {"password": "Keeper's \\ {1}"}
     assert came["at"] == "network.kind" and came["drawn"] and not came["beyond"]
+
+
+OUTPUT = """
+import json, sys
+from pathlib import Path
+from firstboot.errors import SystemFault
+from firstboot.service import Setup
+from firstboot.tv.output import Output
+from tests.unit.firstboot_machine import wizard_at
+root, came = Path(sys.argv[1]), []
+for needed in (True, False):
+    try:
+        came.append(Output(root, needed=needed).canvas is not None)
+    except SystemFault:
+        came.append("plain text")
+if came[0]:
+    setup = Setup(root)
+    try:
+        setup._run_tv(wizard_at(root), None, 0)
+    except SystemFault:
+        came.append("ended")
+print(json.dumps(came))
+"""
+
+
+@pytest.mark.parametrize(("there", "came"), [(False, [False, False]), (True, ["plain text", False, "ended"])])
+def test_the_wizard_goes_on_without_a_screen_and_ends_for_plain_text_on_one_that_shows_no_pictures(
+    tmp_path: Path, there: bool, came: list[object]
+) -> None:
+    if there:
+        (tmp_path / "dev").mkdir()
+        (tmp_path / "dev/fb0").touch()
+    done = subprocess.run(
+        [PYTHON, "-c", OUTPUT, str(tmp_path)], capture_output=True, text=True, check=False, cwd=HERE.parents[1]
+    )
+    assert json.loads(done.stdout) == came, done.stderr
