@@ -23,6 +23,14 @@ def pytest_report_header() -> str:
     return f"seed: {SEED} (MOJOMAIL_SEED={SEED} decides by chance in the same way)"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is `long`, but with MOJOMAIL_LONG=1."""
+    if not os.environ.get("MOJOMAIL_LONG"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture(scope="session")
 def out() -> Path:
     """Where screens, console logs and reports are kept."""

@@ -5,7 +5,6 @@ A test that fails leaves a bundle under tests/out/failures: screen, consoles, jo
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -53,11 +52,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that two workers have done at about the same time; leave out what is `long`."""
-    if not os.environ.get("MOJOMAIL_LONG"):
-        left_out = [item for item in items if item.get_closest_marker("long")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Begin with what takes longest, so that two workers have done at about the same time."""
     for item in items:
         if GROUPS.get(item.path.stem) == "wizard" and isinstance(item, pytest.Function):
             item.fixturenames.insert(0, "wizard_in_the_image")
