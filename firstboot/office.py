@@ -110,9 +110,9 @@ class Office:
         return Verdict("ok")
 
     def remove_everybody(self) -> None:
-        """Remove every person with all mail, for ever."""
+        """Remove every person with all mail, also what waits to be sent, for ever."""
         for one in self._list("person", "list", "--json"):
-            self._demand("person", "remove", str(one["login"]), "--erase", "--yes")
+            self._demand("person", "remove", str(one["login"]), "--erase", "--cancel-waiting", "--yes")
 
     def _demand(self, *words: str, stdin: str = "") -> str:
         return demand(self._run, COMMAND, *words, stdin=stdin, limit=LIMIT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from .mailqueue import Attempt, Fate, QueuedMail
@@ -56,6 +56,7 @@ class Why(StrEnum):
     PASSWORD = "password"
     PAUSED = "paused"
     OWNER = "owner"
+    ACCOUNT = "account"
     PROVIDER = "provider"
     UNKNOWN = "unknown"
 
@@ -69,6 +70,8 @@ class Sender:
     paused: bool = False
     grounds: Grounds = field(default_factory=Grounds)
     """What its mail is handed in with."""
+    removed: bool = False
+    """Whether the account is there no more: its mail stays until the address is there again."""
 
 
 @dataclass
@@ -148,11 +151,13 @@ class Outbox:
         """Take in what waits now; returns the mails whose state changed."""
         before = {number: mail.state for number, mail in self.mails.items()}
         for queued in queue:
+            mail = self.mails.get(queued.id)
             owner = owner_of(queued.sender)
+            if owner is None and mail is not None:
+                owner = replace(mail.owner, removed=True)
             away = [one for one in queued.recipients if not one.address.endswith(MAILBOXES)]
             if owner is None or not away:
                 continue
-            mail = self.mails.get(queued.id)
             if mail is None:
                 names = {one.address: (State.WAITING, "") for one in away}
                 mail = Tracked(queued.id, queued.sender, owner, queued.size, queued.arrived, names)
@@ -206,6 +211,8 @@ class Outbox:
             return Why.UNKNOWN
         if mail.held:
             return Why.OWNER
+        if mail.owner.removed:
+            return Why.ACCOUNT
         if mail.owner.paused:
             return Why.PAUSED
         if self._refused(mail.owner):

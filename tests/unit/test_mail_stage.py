@@ -61,6 +61,11 @@ def test_nothing_to_a_provider_is_tried_unless_it_is_told() -> None:
     assert clients - deferred == {"lmtp"}, "only mailboxes of this node are reached at once"
 
 
+def test_mail_of_a_sender_who_is_gone_waits_and_does_not_bounce() -> None:
+    service, _, reason = parameters()["default_transport"].partition(":")
+    assert (services()[f"{service}/unix"][7], service, reason[:2]) == ("error", "retry", "4.")
+
+
 def test_each_way_the_database_names_is_a_service() -> None:
     named = set(re.findall(r"'(\w+)(?::unix:[^']+)?'(?=,| \|\||\))", view("postfix_transport"))) - {
         "tls",

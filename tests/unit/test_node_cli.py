@@ -18,10 +18,14 @@ from mojomail import cli
 from mojomail.accounts import accounts
 from mojomail.cli import main, parser
 from mojomail.cli.completion import _levels, _subcommands, script
+from mojomail.control import ControlServer, Request
 from mojomail.doctor import Patience
 from mojomail.doctor import examination as examination_module
 from mojomail.doctor import findings as findings_module
+from mojomail.errors import InputError
 from mojomail.people import people, person
+from mojomail.places import Places
+from mojomail.secretserver import Peer
 from node_mailservers import AUTHORITY, HOST, Imap, Smtp, serving
 from node_village import CANARY, PASSWORD, Village, village_fixture
 
@@ -168,6 +172,126 @@ def test_erasing_is_only_done_when_asked_for(run: Command, village: Village) -> 
     one = village.person()
     assert run("person", "remove", "asha", "--erase", "--yes")[0] == 0
     assert not village.places.home(one.uid).exists()
+
+
+class PlayedOutbox:
+    """The daemon's outbox, and Postfix's queue behind it."""
+
+    def __init__(self, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waiting: dict[str, tuple[str, str]] = {}
+        """Sender and state by number."""
+        self.cancelled: list[str] = []
+        showq = places.root / "showq"
+        showq.touch()
+        monkeypatch.setattr("mojomail.mailqueue.SHOWQ", showq)
+        monkeypatch.setattr("mojomail.mailqueue.run", self._postfix)
+
+    def answer(self, request: Request) -> dict[str, object]:
+        """As the daemon does."""
+        if request.verb == "outbox":
+            known = {"LEFT01": ("asha@gmail.com", "waiting")} | self.waiting
+            why = {"waiting": "link", "held": "owner"}
+            return {
+                "mails": [
+                    {"id": number, "sender": sender, "state": state, "why": why.get(state)}
+                    | ({} if number in self.waiting else {"why": "unknown"})
+                    for number, (sender, state) in known.items()
+                ]
+            }
+        if request.verb == "cancel":
+            if self.waiting[request.arguments["id"]][1] == "sending":
+                raise InputError("this mail is on its way already")
+            self.remove(request.arguments["id"])
+        return {}
+
+    def remove(self, number: str) -> None:
+        self.cancelled.append(number)
+        del self.waiting[number]
+
+    def _postfix(self, *argv: str) -> bytes:
+        if argv[0] == "postsuper":
+            self.remove(argv[2])
+            return b""
+        mails = [
+            {"queue_id": number, "queue_name": "deferred", "arrival_time": 1, "message_size": 1, "sender": sender}
+            | {"recipients": [{"address": "x@far.example"}]}
+            for number, (sender, _) in self.waiting.items()
+        ]
+        return "\n".join(map(json.dumps, mails)).encode()
+
+
+@pytest.fixture
+def outbox(village: Village, monkeypatch: pytest.MonkeyPatch) -> PlayedOutbox:
+    """Asha has two accounts, Ravi one; mail waits from Asha's first, also by an extension of it."""
+    for login, address in (("asha", "asha@gmail.com"), ("asha", "work@gmail.com"), ("ravi", "ravi@gmail.com")):
+        if login not in {one.login for one in people(village.database)}:
+            village.person(login)
+        village.account(login, address)
+    played = PlayedOutbox(village.places, monkeypatch)
+    played.waiting = {
+        "AAAAAA": ("asha@gmail.com", "waiting"),
+        "BBBBBB": ("asha+shop@gmail.com", "held"),
+        "CCCCCC": ("ravi@gmail.com", "waiting"),
+    }
+    return played
+
+
+@pytest.fixture(params=["with the daemon", "without it"])
+def office(
+    request: pytest.FixtureRequest, village: Village, outbox: PlayedOutbox, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PlayedOutbox]:
+    """The same, with the daemon answering or not."""
+    if request.param == "without it":
+        yield outbox
+        return
+    village.places.run.mkdir(parents=True, exist_ok=True)
+    control = ControlServer(village.places.run / "control", lambda login: None, outbox.answer)
+    monkeypatch.setattr("mojomail.control.peer_of", lambda connection: Peer(1, 0))
+    control.start()
+    try:
+        yield outbox
+    finally:
+        control.stop()
+
+
+@pytest.mark.parametrize("words", [("account", "remove", "asha@gmail.com"), ("person", "remove", "asha")])
+def test_nobody_is_removed_while_mail_waits_unless_it_is_cancelled_too(
+    run: Command, village: Village, office: PlayedOutbox, words: tuple[str, ...]
+) -> None:
+    code, _, err = run(*words, "--yes")
+    assert code == 2
+    assert re.search(r"would never be: 2\n.*--cancel-waiting", err)
+    assert len(accounts(village.database, "asha")) == 2 and not office.cancelled
+    code, out, _ = run(*words, "--yes", "--cancel-waiting", "--json")
+    assert code == 0
+    assert sorted(json.loads(out)["cancelled"]) == sorted(office.cancelled) == ["AAAAAA", "BBBBBB"]
+    assert "asha@gmail.com" not in {one.address for one in accounts(village.database)}
+
+
+def test_mail_of_others_and_of_other_accounts_keeps_nobody(run: Command, office: PlayedOutbox) -> None:
+    assert run("account", "remove", "work@gmail.com", "--yes")[0] == 0
+    assert not office.cancelled
+
+
+def test_mail_that_is_on_its_way_is_cancelled_too(run: Command, office: PlayedOutbox) -> None:
+    office.waiting["AAAAAA"] = ("asha@gmail.com", "sending")
+    assert run("account", "remove", "asha@gmail.com", "--yes")[0] == 2
+    assert run("account", "remove", "asha@gmail.com", "--yes", "--cancel-waiting")[0] == 0
+    assert sorted(office.cancelled) == ["AAAAAA", "BBBBBB"]
+
+
+def test_nobody_is_removed_when_the_mail_cannot_be(
+    run: Command, village: Village, office: PlayedOutbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(office, "remove", lambda number: None)
+    code, _, err = run("account", "remove", "asha@gmail.com", "--yes", "--cancel-waiting")
+    assert (code, "AAAAAA, BBBBBB" in err) == (3, True)
+    assert len(accounts(village.database, "asha")) == 2
+
+
+def test_question_says_what_becomes_of_mail_that_waits(run: Command, office: PlayedOutbox) -> None:
+    code, _, err = run("person", "remove", "asha", "--cancel-waiting", stdin="no\n", terminal=True)
+    assert (code, "removed unsent: 2." in err, office.cancelled) == (2, True, [])
 
 
 def test_lock_and_unlock_are_shown(run: Command, village: Village) -> None:

@@ -225,6 +225,18 @@ def test_a_refusal_of_the_secret_of_before_holds_no_mail_and_is_not_told() -> No
     assert outbox.choose(True, 2003.0) is None
 
 
+def test_mail_of_a_removed_account_stays_and_goes_when_the_address_is_there_again() -> None:
+    outbox = filled(mail("AAAAAA"), mail("BBBBBB", "ravi@yahoo.com"))
+    outbox.refresh([mail("AAAAAA"), mail("BBBBBB", "ravi@yahoo.com")], {"ravi@yahoo.com": RAVI}.get, 1001.0)
+    assert outbox.why(outbox.mails["AAAAAA"], True, 2000.0) is Why.ACCOUNT
+    chosen = outbox.choose(True, 2000.0)
+    assert chosen is not None and chosen.id == "BBBBBB"
+    outbox.abandon()
+    outbox.refresh([mail("AAAAAA")], {"asha@gmail.com": Sender(7, 20001)}.get, 2001.0)
+    chosen = outbox.choose(True, 2001.0)
+    assert chosen is not None and (chosen.id, chosen.owner.account) == ("AAAAAA", 7)
+
+
 def test_a_held_mail_stays_until_it_is_released() -> None:
     outbox = filled(QueuedMail("AAAAAA", "hold", "asha@gmail.com", 1, 0.0, (Waiting("x@y", ""),)))
     assert outbox.mails["AAAAAA"].state is State.HELD and outbox.choose(True, 1.0) is None

@@ -12,6 +12,7 @@ from ..catalogue import say
 from ..errors import InputError
 from ..providers import CLIENT_SECRETS, SECRET_KINDS, provider_named, providers
 from .context import Commands, Context, Result, command, group, table, wrapped
+from .leaving import CANCEL_HELP, LeavingMail
 
 FD_HELP = "read the password, app password or refresh token from this open file descriptor"
 
@@ -95,9 +96,11 @@ def add_to(commands: Commands) -> None:
         _remove,
         "remove an account",
         "Removes an account and its password from this node. Nothing at the provider changes; mail that was fetched\n"
-        "stays in the person's mailbox.\n\n  mojomail account remove asha@gmail.com",
+        "stays in the person's mailbox. While mail from it waits to be sent it stays, unless that is removed too.\n\n"
+        "  mojomail account remove asha@gmail.com\n  mojomail account remove asha@gmail.com --cancel-waiting --yes",
     )
     one.add_argument("address", metavar="ADDRESS", help="which account")
+    one.add_argument("--cancel-waiting", action="store_true", help=CANCEL_HELP)
     one.add_argument("--yes", action="store_true", help="do not ask")
 
     one = command(
@@ -214,9 +217,13 @@ def _set(context: Context, options: argparse.Namespace) -> Result:
 
 def _remove(context: Context, options: argparse.Namespace) -> Result:
     one = account(context.database, options.address)
-    context.confirm(say("account.ask-remove", address=one.address), one.address, yes=options.yes)
+    mail = LeavingMail.of(context, [one], one.address)
+    mail.check(cancel=options.cancel_waiting)
+    question = mail.question(say("account.ask-remove", address=one.address))
+    context.confirm(question, one.address, yes=options.yes)
+    mail.cancel(context)
     remove_account(context.database, one.address)
-    return Result(say("account.removed", address=one.address), {"address": one.address})
+    return Result(say("account.removed", address=one.address), {"address": one.address, "cancelled": mail.numbers})
 
 
 def _providers(context: Context, options: argparse.Namespace) -> Result:

@@ -16,6 +16,7 @@ WHY = {
     "password": "waiting: the provider refuses the password",
     "paused": "waiting: the account is paused",
     "owner": "held",
+    "account": "waiting: its account was removed; it goes when the address is added again",
     "provider": "waiting: the provider did not take it yet",
     "unknown": "left the queue; what became of it was not recorded",
 }

@@ -22,6 +22,7 @@ from ..people import (
     set_password,
 )
 from .context import Commands, Context, Result, command, group, table
+from .leaving import CANCEL_HELP, LeavingMail
 
 FD_HELP = "read the password from this open file descriptor"
 
@@ -83,11 +84,13 @@ def add_to(commands: Commands) -> None:
         "remove",
         _remove,
         "remove a person",
-        "Removes a person with accounts and their passwords. The mail stays in /srv/mail/UID, unless --erase.\n\n"
-        "  mojomail person remove asha\n  mojomail person remove asha --erase --yes",
+        "Removes a person with accounts and their passwords. The mail stays in /srv/mail/UID, unless --erase.\n"
+        "While mail waits to be sent the person stays, unless that is removed too.\n\n"
+        "  mojomail person remove asha\n  mojomail person remove asha --erase --cancel-waiting --yes",
     )
     one.add_argument("login", metavar="LOGIN", help="whom to remove")
     one.add_argument("--erase", action="store_true", help="erase the mail too; it cannot be brought back")
+    one.add_argument("--cancel-waiting", action="store_true", help=CANCEL_HELP)
     one.add_argument("--yes", action="store_true", help="do not ask")
 
     one = command(
@@ -186,11 +189,14 @@ def _lock(context: Context, options: argparse.Namespace) -> Result:
 
 def _remove(context: Context, options: argparse.Namespace) -> Result:
     one = person(context.database, options.login)
+    mail = LeavingMail.of(context, accounts(context.database, one.login), one.login)
+    mail.check(cancel=options.cancel_waiting)
     question = say("person.ask-erase" if options.erase else "person.ask-remove", login=one.login, name=one.name)
-    context.confirm(question, one.login, yes=options.yes)
+    context.confirm(mail.question(question), one.login, yes=options.yes)
+    mail.cancel(context)
     gone = remove_person(context.database, one.login, erase=options.erase)
     text = say("person.erased" if options.erase else "person.removed", login=gone.login, uid=gone.uid)
-    return Result(text, vars(gone) | {"erased": options.erase})
+    return Result(text, vars(gone) | {"erased": options.erase, "cancelled": mail.numbers})
 
 
 def _import(context: Context, options: argparse.Namespace) -> Result:
