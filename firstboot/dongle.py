@@ -89,15 +89,26 @@ def active(runner: Runner, connection: str) -> bool:
     return shown.output.strip() == "activated"
 
 
+def _lines(site: Site) -> list[str]:
+    """The link's connection as the card has it."""
+    try:
+        return (site.root / CONNECTIONS / f"{LINK}{ENDING}").read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def taken_pin(site: Site) -> str:
+    """The PIN that the SIM card has taken, "" for none."""
+    lines = _lines(site)
+    pins = [line.removeprefix("pin=") for line in lines if line.startswith("pin=")]
+    return pins[0] if pins and "autoconnect=false" not in lines else ""
+
+
 def pin_use(site: Site, pin: str) -> PinUse:
     """What came of a PIN so far, as its connection on the card has it."""
-    try:
-        lines = (site.root / CONNECTIONS / f"{LINK}{ENDING}").read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return "untried"
-    if refused_pin(pin) in lines:
+    if refused_pin(pin) in _lines(site):
         return "refused"
-    return "taken" if f"pin={pin}" in lines and "autoconnect=false" not in lines else "untried"
+    return "taken" if pin and pin == taken_pin(site) else "untried"
 
 
 def may_try(modem: Modem, use: PinUse) -> bool:
@@ -112,6 +123,7 @@ class Dongle:
 
     def __init__(self, settings: Settings, site: Site, wait: Callable[[float], None] = time.sleep) -> None:
         self._settings, self._site, self._wait = settings, site, wait
+        self._taken_before = taken_pin(site)
 
     def bring_up(self) -> None:
         """Bring the link up, unless that would be a try of the PIN too many; the connection says what came of it."""
@@ -127,7 +139,8 @@ class Dongle:
         runner("nmcli", "--wait", str(LINK_WAIT), "connection", "up", LINK, limit=LINK_WAIT + 15.0)
         after = read_modem(runner)
         if active(runner, LINK) or (after and after.lock in ("none", "sim-pin2", "sim-puk2")):
-            if modem.wants_pin or not (after or modem).guarded:  # else it was open before, and the PIN was not sent
+            # A card that was open already was not asked, and has taken another one if there was another one.
+            if modem.wants_pin or not (after or modem).guarded or self._taken_before in ("", pin):
                 self._note("taken")
         elif after and (after.wants_pin or after.wants_puk):
             self._note("refused")

@@ -146,6 +146,14 @@ def test_a_locked_card_is_told_of_and_no_pin_is_asked_for(tmp_path: Path) -> Non
     assert (found.result, found.mend, card.sent) == ("link_puk", "", [])
 
 
+def test_a_card_that_was_open_before_the_first_start_opens_at_the_next_one_too(tmp_path: Path) -> None:
+    card = Card(tmp_path)
+    card.open = True
+    assert apply(card, RIGHT).result == "link_ok" and card.sent == []
+    card.power_cycle()
+    assert card.up and card.sent == [RIGHT]
+
+
 def test_a_new_pin_that_an_open_card_was_not_asked_about_is_not_sent_by_itself(tmp_path: Path) -> None:
     card = Card(tmp_path)
     apply(card, RIGHT)
