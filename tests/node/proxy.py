@@ -23,6 +23,8 @@ class Faults:
     """Hold back what goes down until a record is full or nothing has come for a while."""
     compression: bool = True
     """Offer COMPRESS=DEFLATE, if Dovecot does."""
+    uidplus: bool = True
+    """Offer to delete single mails (RFC 4315); to be taken away together with compression."""
     cut_after: int = 0
     """Cut each connection when so many bytes went down it; 0 never."""
     lose_append: bool = False
@@ -105,6 +107,8 @@ class Proxy:
                     return
                 if not self.faults.compression:
                     data = data.replace(b"COMPRESS=DEFLATE", b"XOMPRESS=DEFLATE")
+                if not self.faults.uidplus:
+                    data = data.replace(b"UIDPLUS", b"XIDPLUS")
                 if self.faults.lose_append and appending and b"APPENDUID" in data:
                     return
                 if self.faults.cut_after and down + len(data) > self.faults.cut_after:

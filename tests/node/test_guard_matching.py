@@ -6,10 +6,12 @@ import os
 import random
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
-from mojomail.sync.engine import Result
+import pytest
+from mojomail.sync.engine import Outcome, Result
 from mojomail.sync.events import Kind
 
 from tests.node.far import FarAccount, files, letter
@@ -18,6 +20,18 @@ from tests.node.far import FarAccount, files, letter
 def flags(folder: Path) -> list[str]:
     """The flags of all mails of a folder."""
     return sorted(path.name.partition(":2,")[2] for path in files(folder))
+
+
+def neighbours(number: int) -> bytes:
+    """A mail as a neighbour's comes: by way of the node's own Postfix."""
+    return b"Received: from phone ([10.77.0.9])\r\n\tby kalghatgi.home.arpa (Postfix) with ESMTPSA\r\n" + letter(number)
+
+
+def move(path: Path, folder: Path) -> Path:
+    """Move a mail as Dovecot does for its reader: under a name of its own, and so without UID."""
+    (folder / "cur").mkdir(parents=True, exist_ok=True)
+    (folder / "new").mkdir(exist_ok=True)
+    return path.rename(folder / "cur" / f"{time.time_ns()}.M2.near:2,S")
 
 
 def filled(account: FarAccount, count: int = 30) -> FarAccount:
@@ -145,6 +159,52 @@ def test_the_echo_of_a_deleted_neighbours_mail_stays_away(account: FarAccount) -
     assert len(account.here()) == 3 and len(account.there()) == 4
 
 
+def sync_second(account: FarAccount, *, realdelete: bool = False, budget: int = 0) -> Outcome:
+    """One run of the same person's second account."""
+    return account.sync(account=777, folder="asha@work.example", realdelete=realdelete, budget=budget)
+
+
+def test_mail_from_a_neighbour_to_a_second_address_is_not_shown_again_there(account: FarAccount) -> None:
+    account.deliver_here(neighbours(50))
+    account.deliver(letter(50))
+    account.deliver(letter(51))
+    assert sync_second(account).received == 1, "what no neighbour sent"
+    assert len(account.here("asha@work.example/INBOX")) == 1
+    assert sync_second(account, realdelete=True).received == 0
+    assert len(account.there()) == 2, "it is not in that account's folder, and not deleted for all that"
+
+
+def test_what_is_to_be_compared_is_asked_for_once_though_the_mail_waits_for_many_runs(account: FarAccount) -> None:
+    account.deliver_here(neighbours(50))
+    account.deliver(letter(1, 400_000))
+    account.proxy.faults.compression = False
+    while sync_second(account, budget=100_000).more:
+        assert not account.here("asha@work.example/INBOX")
+    assert account.here("asha@work.example/INBOX") == account.there()
+    assert bytes(account.proxy.up).count(b"HEADER.FIELDS") == 1
+
+
+def test_it_is_not_shown_again_either_once_the_first_account_knows_it(account: FarAccount) -> None:
+    mine = account.deliver_here(neighbours(50))
+    account.deliver(letter(50))
+    assert account.sync().received == 0
+    assert not mine.exists(), "it has the first provider's UID now"
+    assert sync_second(account, realdelete=True).received == 0
+    assert account.here("asha@work.example/INBOX") == [] and len(account.there()) == 1
+
+
+@pytest.mark.parametrize("folder", ["Family", "Trash"])
+def test_the_echo_of_a_neighbours_mail_that_was_filed_without_a_link_stays_away(
+    account: FarAccount, folder: str
+) -> None:
+    filled(account, 3)
+    move(account.deliver_here(neighbours(50)), account.near / folder)
+    account.deliver(letter(50))
+    assert account.sync(realdelete=True).received == 0
+    assert account.sync(realdelete=True).received == 0
+    assert len(account.here()) == 3 and len(account.there()) == 4
+
+
 def test_a_mail_deleted_here_stays_at_the_provider_and_away_from_here(account: FarAccount) -> None:
     filled(account)
     mail = next(iter(files(account.near / "INBOX")))
@@ -168,6 +228,45 @@ def test_a_mail_deleted_here_is_deleted_there_when_its_owner_asked_for_that(acco
     deleted.unlink()
     assert account.sync(realdelete=True).result is Result.OK
     assert len(account.there()) == 29 and text not in account.there()
+
+
+def test_a_mail_moved_to_a_folder_of_the_persons_own_is_not_deleted_there(account: FarAccount) -> None:
+    filled(account)
+    kept, thrown_away = list(files(account.near / "INBOX"))[:2]
+    text = thrown_away.read_bytes()
+    filed = move(kept, account.near / "Family" / "School")
+    move(thrown_away, account.near / "Trash")
+    assert account.sync(realdelete=True).result is Result.OK, account.said
+    assert len(account.there()) == 29 and text not in account.there()
+    back = move(filed, account.near / "INBOX")
+    account.sync(realdelete=True)
+    assert len(account.there()) == 29, "moved back it is not deleted either"
+    back.unlink()
+    account.sync(realdelete=True)
+    assert len(account.there()) == 28, "it is deleted when its owner deletes it"
+
+
+def test_a_mail_moved_to_a_folder_that_the_provider_has_is_moved_there(account: FarAccount) -> None:
+    filled(account, 3)
+    folders = ("INBOX", "INBOX"), ("Archive", "Archive")
+    account.deliver(letter(60), "Archive")
+    account.sync(folders=folders)
+    move(next(files(account.near / "INBOX")), account.near / "Archive")
+    for _ in range(2):
+        assert account.sync(folders=folders, uploads=("Archive",), realdelete=True).result is Result.OK, account.said
+    assert len(account.there()) == len(account.there("Archive")) == 2
+    assert account.here() == account.there()
+
+
+def test_a_mail_deleted_here_does_not_come_back_from_a_provider_that_can_only_mark_it(account: FarAccount) -> None:
+    account.proxy.faults.uidplus = account.proxy.faults.compression = False
+    filled(account)
+    next(files(account.near / "INBOX")).unlink()
+    for _ in range(3):
+        outcome = account.sync(realdelete=True)
+        assert outcome.result is Result.OK and outcome.received == 0, account.said
+        assert len(account.here()) == 29
+        assert sum("T" in each for each in flags(account.far / "INBOX")) == 1
 
 
 def test_the_provider_deletes_and_the_node_follows_but_keeps_what_is_its_own(account: FarAccount) -> None:

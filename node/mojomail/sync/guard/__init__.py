@@ -34,7 +34,7 @@ def install(path: Path) -> None:
     from mojomail.sync.guard import connection
     from mojomail.sync.guard.folder import FolderTurn
     from mojomail.sync.guard.matching import SYNCED_FLAGS
-    from mojomail.sync.guard.memory import Memory
+    from mojomail.sync.guard.memory import FILE, Memory
     from mojomail.sync.guard.rename import change_flags
 
     settings = read(path)
@@ -45,7 +45,7 @@ def install(path: Path) -> None:
     connection.guard_reports(speaker)
 
     flags_pass = BaseFolder._BaseFolder__syncmessagesto_flags
-    turn = FolderTurn(settings, Memory(Path(settings.state) / "guard.db"), speaker, flags_pass)
+    turn = FolderTurn(settings, Memory(Path(settings.state) / FILE), speaker, flags_pass)
 
     def syncmessagesto(self: Any, other: Any, status: Any) -> None:
         try:

@@ -12,6 +12,7 @@ from offlineimap import imaputil
 from offlineimap.error import OfflineImapError
 
 from mojomail.sync.guard.identity import FIELDS, key_of
+from mojomail.sync.guard.memory import Memory
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 LIST_BATCH = 200
@@ -49,6 +50,16 @@ class Mailbox:
                     found[uid] = Summary(uid, size or 0, key_of(literal or b"") if keys else "")
         return found
 
+    def keys(self, uids: Iterable[int], memory: Memory) -> dict[int, str]:
+        """Keys of mails by UID; each is asked for once, however many runs a mail has to wait for its own."""
+        name, wanted = self._folder.getname(), set(uids)
+        known = memory.keys(name)
+        if unknown := wanted - set(known):
+            asked = {uid: each.key for uid, each in self.summaries(unknown, keys=True).items()}
+            memory.remember(name, asked)
+            known |= asked
+        return {uid: known[uid] for uid in wanted & set(known)}
+
     def bodies(self, uids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
         """Whole mails, as the provider has them (CRLF), in no particular order."""
         for line, literal in self._fetch(",".join(str(uid) for uid in uids), "(UID BODY.PEEK[])"):
@@ -82,16 +93,32 @@ class Mailbox:
             words = told[-1].split() if told and told[-1] else []
             return int(words[1]) if len(words) == 2 else 0
 
-    def expunge(self, uids: list[int]) -> None:
-        """Delete these mails at the provider, and no other that happens to be marked (RFC 4315) where it knows how."""
+    def expunges_by_uid(self) -> bool:
+        """Whether the provider can delete single mails (UIDPLUS, RFC 4315): the other way takes all that are marked."""
+        connection = self._server.acquireconnection()
+        try:
+            return "UIDPLUS" in connection.capabilities
+        finally:
+            self._server.releaseconnection(connection)
+
+    def mark_deleted(self, uids: list[int]) -> None:
+        """Mark mails as deleted at the provider."""
         with self._connection(readonly=False) as connection:
-            for start in range(0, len(uids), 100):
-                some = imaputil.uid_sequence(uids[start : start + 100])
-                kind, answer = connection.uid("STORE", some, "+FLAGS.SILENT", r"(\Deleted)")
-                if kind != "OK":
-                    raise OfflineImapError(f"STORE refused: {answer}", OfflineImapError.ERROR.FOLDER)
-                if "UIDPLUS" in connection.capabilities:
-                    connection.uid("EXPUNGE", some)
+            self._each(connection, uids, "STORE", "+FLAGS.SILENT", r"(\Deleted)")
+
+    def expunge(self, uids: list[int]) -> None:
+        """Delete these mails at the provider, and no other that happens to be marked."""
+        with self._connection(readonly=False) as connection:
+            self._each(connection, uids, "STORE", "+FLAGS.SILENT", r"(\Deleted)")
+            self._each(connection, uids, "EXPUNGE")
+
+    @staticmethod
+    def _each(connection: Any, uids: list[int], command: str, *arguments: str) -> None:
+        """A UID command for many mails."""
+        for start in range(0, len(uids), 100):
+            kind, answer = connection.uid(command, imaputil.uid_sequence(uids[start : start + 100]), *arguments)
+            if kind != "OK":
+                raise OfflineImapError(f"{command} refused: {answer}", OfflineImapError.ERROR.FOLDER)
 
     def _fetch(self, uids: str, query: str) -> Iterator[tuple[bytes, bytes | None]]:
         """The answers to a UID FETCH: the line around the literal, and the literal."""

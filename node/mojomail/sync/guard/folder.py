@@ -6,12 +6,14 @@ What is quick comes first, since the link may go: deletions and flags both ways,
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from offlineimap.error import OfflineImapError
 
 from mojomail.sync.events import Kind, Speaker
 from mojomail.sync.guard.download import Budget, Download
+from mojomail.sync.guard.elsewhere import Elsewhere, Restless
 from mojomail.sync.guard.fetch import Mailbox
 from mojomail.sync.guard.matching import Matching, marker_of
 from mojomail.sync.guard.memory import SPARED, Memory
@@ -28,6 +30,7 @@ class FolderTurn:
     def __init__(self, settings: Settings, memory: Memory, speaker: Speaker, flags_pass: Any) -> None:
         self._settings, self._memory, self._speaker = settings, memory, speaker
         self._flags_pass = flags_pass
+        self._elsewhere = Elsewhere(Path(settings.state), memory)
         self.budget = Budget(settings.budget)
 
     def uidvalidity_holds(self, remote: Any) -> bool:
@@ -51,7 +54,7 @@ class FolderTurn:
 
     def from_provider(self, remote: Any, local: Any, status: Any) -> None:
         """The first call."""
-        matching = Matching(remote, local, status, self._memory, self._speaker)
+        matching = Matching(remote, local, status, self._memory, self._elsewhere, self._speaker)
         marker = marker_of(matching._store.path)
         if status.messagelist and not marker.exists():
             matching.lose_copy()
@@ -95,20 +98,29 @@ class FolderTurn:
     def _pass_deletions_on(self, remote: Any, local: Any, status: Any) -> None:
         """Delete at the provider what its owner deleted here, where that was asked for; else leave it in the status.
 
-        There first, and in the status then: interrupted in between, the mail is not downloaded again.
+        What its owner moved to a folder that no provider has is not deleted: the provider's copy is the only other
+        one. There first, and in the status then: interrupted in between, the mail is not downloaded again.
         """
         if not self._settings.realdelete:
             return
         name = remote.getname()
-        spared = self._memory.marked(name, SPARED)
-        deleted = [
-            uid
-            for uid in status.messagelist
-            if uid not in local.messagelist and uid in remote.messagelist and self._memory.key(name, uid) not in spared
-        ]
+        missing = [uid for uid in status.messagelist if uid not in local.messagelist and uid in remote.messagelist]
+        if not missing:
+            return
+        try:
+            stay = self._memory.marked(name, SPARED) | self._elsewhere.kept()
+        except Restless:
+            return  # the next run sees where they went
+        mailbox = Mailbox(remote)
+        deleted = [uid for uid, key in mailbox.keys(missing, self._memory).items() if key not in stay]
         if not deleted:
             return
-        Mailbox(remote).expunge(deleted)
+        if not mailbox.expunges_by_uid():
+            # Still there, and in the status: from where it would be missed, it would come down again.
+            if unmarked := [uid for uid in deleted if "T" not in remote.messagelist[uid]["flags"]]:
+                mailbox.mark_deleted(unmarked)
+            return
+        mailbox.expunge(deleted)
         for uid in deleted:
             del remote.messagelist[uid]
         status.deletemessages(deleted)

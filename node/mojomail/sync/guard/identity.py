@@ -17,6 +17,7 @@ FIELDS = "MESSAGE-ID DATE FROM SUBJECT"
 HEADER_LIMIT = 256 * 1024
 """How much of a file is looked at for its header, bytes."""
 
+_POSTED_HERE = re.compile(rb"^received:.*\bby [a-z0-9-]+\.home\.arpa\b", re.IGNORECASE | re.MULTILINE)
 _UNFOLD = re.compile(rb"\r?\n[ \t]+")
 
 
@@ -58,6 +59,11 @@ def made_here(header: bytes) -> bool:
     fields = header_fields(header)
     automatic = fields.get("auto-submitted", "no").split(";")[0].strip().lower()
     return automatic != "no" or fields.get("return-path", "").replace(" ", "") == "<>"
+
+
+def posted_here(header: bytes) -> bool:
+    """Whether the mail was handed in at this node. It says so (RFC 5321 section 4.4) in no mail that leaves it."""
+    return bool(_POSTED_HERE.search(_UNFOLD.sub(b" ", header)))
 
 
 def readable(value: str) -> str:

@@ -1,7 +1,7 @@
 """Recognising a mail that is on both sides without a common UID, before it is copied either way.
 
-That is the case for what a neighbour delivered here and the provider got too, for an upload whose reply was lost
-(F3), and for a whole folder after the provider has numbered it anew (F2).
+That is the case for what a neighbour delivered here and the provider got too, in whichever folder it lies here, for an
+upload whose reply was lost (F3), and for a whole folder after the provider has numbered it anew (F2).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mojomail.sync.events import Kind, Speaker
+from mojomail.sync.guard.elsewhere import Elsewhere
 from mojomail.sync.guard.fetch import Mailbox
 from mojomail.sync.guard.identity import header_of, key_of
 from mojomail.sync.guard.memory import GONE, OURS, SPARED, Memory
@@ -23,9 +24,11 @@ SYNCED_FLAGS = frozenset("DFRS")
 class Matching:
     """One folder and its two sides."""
 
-    def __init__(self, remote: Any, local: Any, status: Any, memory: Memory, speaker: Speaker) -> None:
+    def __init__(
+        self, remote: Any, local: Any, status: Any, memory: Memory, elsewhere: Elsewhere, speaker: Speaker
+    ) -> None:
         self._remote, self._local, self._status = remote, local, status
-        self._memory, self._speaker = memory, speaker
+        self._memory, self._elsewhere, self._speaker = memory, elsewhere, speaker
         self._store = MailStore(local)
         self._name = remote.getname()
 
@@ -43,8 +46,8 @@ class Matching:
         """Give the provider's UID to those of our mails that are there too; let deleted ones stay away."""
         candidates = self.without_uid()
         self._memory.mark(self._name, OURS, candidates)
-        gone = self._memory.marked(self._name, GONE)
-        known = self._memory.marked(self._name, OURS) | gone
+        gone, in_folder = self._memory.marked(self._name, GONE), self._memory.marked(self._name, OURS)
+        known = gone | in_folder | self._elsewhere.village
         new = [
             uid
             for uid in self._remote.messagelist
@@ -53,9 +56,9 @@ class Matching:
         if not known or not new:
             return
         adopted = 0
-        summaries = Mailbox(self._remote).summaries(new, keys=True)
-        for uid in sorted(summaries):
-            key = summaries[uid].key
+        keys = Mailbox(self._remote).keys(new, self._memory)
+        for uid in sorted(keys):
+            key = keys[uid]
             flags = self._flags(self._remote, uid)
             if candidates.get(key):
                 ours = candidates[key].pop()
@@ -65,9 +68,9 @@ class Matching:
                 adopted += 1
             elif key not in known:
                 continue
-            elif key in gone:
+            elif key in gone or key not in in_folder:
+                # That it is not in this folder does not say that its owner deleted it.
                 self._memory.mark(self._name, SPARED, [key])
-            self._memory.remember(self._name, {uid: key})
             self._status.savemessage(uid, None, flags, 0)
         if adopted:
             self._speaker.say(Kind.ADOPTED, folder=self._name, count=adopted)
