@@ -34,6 +34,7 @@ class SetupNetwork:
         self._tried: frozenset[str] = frozenset()
         self.up = False
         self.address = ""
+        self._open_to = ""
 
     def _carried(self, radio: str) -> str:
         """The connection that a radio carries now, "" for none."""
@@ -63,17 +64,22 @@ class SetupNetwork:
         """Let phones through the firewall, from the village side; a reload of its rules takes that back."""
         with contextlib.suppress(OSError):
             write_file(self._site.root / SETTING_UP, b"")
+        inside = self._inside()
+        rules = (f"tcp dport {PORT}", "udp dport { 53, 67 }") if inside else ()
+        words = [f"add rule inet filter services iifname {{ {inside} }} {rule} accept" for rule in rules]
+        # Both or none, and again at the next look: while all of a node starts, a program may take long, or find nothing.
+        self._open_to = inside if words and self._site.runner("nft", "; ".join(words), limit=60.0).code == 0 else ""
+
+    def _inside(self) -> str:
+        """The village side's interfaces, as nft lists them."""
         around = self._site.around
-        inside = ", ".join(f'"{name}"' for name in (*around.radios(), *around.sockets()))
-        if not inside:
-            return
-        for rule in (f"tcp dport {PORT}", "udp dport { 53, 67 }"):
-            words = f"iifname {{ {inside} }} {rule} accept"
-            self._site.runner("nft", f"add rule inet filter services {words}", limit=10.0)
+        return ", ".join(f'"{name}"' for name in (*around.radios(), *around.sockets()))
 
     def look(self) -> bool:
         """See which address a phone can use now, on a radio that has come by now too; whether it is another one."""
         before = self.address
+        if self._open_to != self._inside():
+            self.let_in()
         if not self.up and not self._tried.issuperset(self._site.around.radios()):
             self.start()
         found = self._site.around.addresses()

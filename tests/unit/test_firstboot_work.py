@@ -191,3 +191,24 @@ def test_a_radio_that_is_found_late_gets_the_wifi_of_the_set_up(tmp_path: Path) 
     assert network.look() and network.up and UP in programs.calls
     network.look()
     assert programs.calls.count(UP) == 1
+
+
+def test_phones_are_let_in_at_the_next_look_when_the_firewall_took_too_long_or_a_socket_comes_late(
+    tmp_path: Path,
+) -> None:
+    around, sockets = MadeUp(), ["eth0"]
+    around.sockets = lambda: list(sockets)  # type: ignore[method-assign]
+    programs = Programs({"nft add": Done(1, "")})
+    network = SetupNetwork(site_at(tmp_path, programs, around))
+
+    def openings() -> list[str]:
+        return [call[1] for call in programs.calls if call[0] == "nft"]
+
+    network.start()
+    del programs.answers["nft add"]
+    network.look()
+    network.look()
+    assert len(openings()) == 2 and all("8080" in each for each in openings())
+    sockets.append("eth1")
+    network.look()
+    assert len(openings()) == 3 and '"eth1"' in openings()[-1]
