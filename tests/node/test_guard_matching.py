@@ -301,6 +301,21 @@ def test_a_lost_copy_is_downloaded_again_and_deletes_nothing(account: FarAccount
     assert account.here() == account.there() == there
 
 
+def test_neighbours_mail_of_a_lost_copy_comes_down_from_its_own_provider_alone(account: FarAccount) -> None:
+    filled(account, 3)
+    account.deliver_here(neighbours(50))
+    account.deliver(letter(50))
+    account.sync()
+    assert sync_second(account).received == 3
+    for folder in ("INBOX", "asha@work.example/INBOX"):
+        for path in (account.near / folder).rglob("*"):
+            if path.is_file():
+                path.unlink()
+    account.sync()
+    assert account.here() == account.there()
+    assert sync_second(account).received == 3
+
+
 def test_a_second_account_has_folders_of_its_own(account: FarAccount) -> None:
     account.deliver(letter(1))
     account.deliver(letter(2), "Work")

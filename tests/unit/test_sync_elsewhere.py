@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,11 @@ def test_header_is_read_once_and_forgotten_with_its_mail(person: Person, monkeyp
     assert person.memory(1).headers() == {path.name.partition(":")[0]: Header(key_of(mail("a")), False)}
     path.unlink()
     assert person.elsewhere(1).kept() == set() and person.memory(1).headers() == {}
+
+
+def test_file_of_any_name_is_taken(person: Person) -> None:
+    person.put("Family", mail("a"), name=os.fsdecode(b"from another system \xff:2,S"))
+    assert person.elsewhere(1).kept() == person.elsewhere(1).kept() == {key_of(mail("a"))}
 
 
 def test_mail_that_moves_while_folders_are_looked_through_is_not_missed(

@@ -69,7 +69,7 @@ class Elsewhere:
         mails = []
         for folder in _folders(self._maildir):
             for path in _without_uid(folder):
-                name = path.name.partition(":")[0]
+                name = path.name.partition(":")[0].encode("ascii", "backslashreplace").decode()
                 if (header := known.get(name)) is None:
                     text = header_of(path)
                     header = Header(key_of(text), posted_here(text))

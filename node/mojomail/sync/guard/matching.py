@@ -14,7 +14,7 @@ from mojomail.sync.events import Kind, Speaker
 from mojomail.sync.guard.elsewhere import Elsewhere
 from mojomail.sync.guard.fetch import Mailbox
 from mojomail.sync.guard.identity import header_of, key_of
-from mojomail.sync.guard.memory import GONE, OURS, SPARED, Memory
+from mojomail.sync.guard.memory import GONE, LOST, OURS, SPARED, Memory
 from mojomail.sync.guard.store import MailStore
 
 SYNCED_FLAGS = frozenset("DFRS")
@@ -47,7 +47,7 @@ class Matching:
         candidates = self.without_uid()
         self._memory.mark(self._name, OURS, candidates)
         gone, in_folder = self._memory.marked(self._name, GONE), self._memory.marked(self._name, OURS)
-        known = gone | in_folder | self._elsewhere.village
+        known = gone | (in_folder | self._elsewhere.village) - self._memory.marked(self._name, LOST)
         new = [
             uid
             for uid in self._remote.messagelist
@@ -95,6 +95,9 @@ class Matching:
     def lose_copy(self) -> None:
         """Our copy of the folder is gone as a whole: forget that it was there, so that it comes down again."""
         self._speaker.say(Kind.LOST, folder=self._name)
+        keys, were_elsewhere = self._memory.keys(self._name), self._memory.marked(self._name, SPARED)
+        lost = {keys[uid] for uid in self._status.messagelist if uid in keys} - were_elsewhere
+        self._memory.mark(self._name, LOST, lost)
         self._status.deletemessages(list(self._status.messagelist))
 
     def _learn(self, uids: list[int]) -> None:

@@ -22,9 +22,9 @@ CREATE TABLE IF NOT EXISTS noted (folder TEXT, what TEXT, value INTEGER, since R
 CREATE TABLE IF NOT EXISTS headers (name TEXT PRIMARY KEY, key TEXT, posted_here INTEGER) WITHOUT ROWID;
 """
 
-PROVIDERS, OURS, GONE, SPARED, VILLAGE = "providers", "ours", "gone", "spared", "village"
+PROVIDERS, OURS, GONE, SPARED, VILLAGE, LOST = "providers", "ours", "gone", "spared", "village", "lost"
 """Marks on a key: came from the provider; was delivered here; deleted here; never to be deleted at the provider; came
-from a neighbour."""
+from a neighbour; was here and is to come down again."""
 FILE = "guard.db"
 
 
