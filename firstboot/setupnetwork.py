@@ -67,7 +67,7 @@ class SetupNetwork:
         inside = self._inside()
         rules = (f"tcp dport {PORT}", "udp dport { 53, 67 }") if inside else ()
         words = [f"add rule inet filter services iifname {{ {inside} }} {rule} accept" for rule in rules]
-        # Both or none, and again at the next look: while all of a node starts, a program may take long, or find nothing.
+        # Both or none, and again at the next look: while all of a node starts, a program may take too long.
         self._open_to = inside if words and self._site.runner("nft", "; ".join(words), limit=60.0).code == 0 else ""
 
     def _inside(self) -> str:
