@@ -53,6 +53,7 @@ def assert_all_well(told: Told) -> None:
 # ---- on the TV
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", ["en", "hi", "kn"])
 def test_wizard_typed_on_the_tv_leaves_a_node_that_receives_mail(
     language: str, tv: WizardRoom, world: World, out: Path
@@ -70,6 +71,7 @@ def test_wizard_typed_on_the_tv_leaves_a_node_that_receives_mail(
     assert_receives(tv)
 
 
+@pytest.mark.long
 def test_enter_alone_gives_a_working_node(tv: WizardRoom) -> None:
     tv.go_through({})
     told = tv.set_up()
@@ -93,6 +95,7 @@ def test_back_shows_each_answer_again_and_another_one_counts(tv: WizardRoom) -> 
     assert "sitapur" in tv.journal()
 
 
+@pytest.mark.long
 def test_an_answer_that_cannot_be_is_said_and_asked_again(tv: WizardRoom) -> None:
     tv.go_through({}, until="name")
     told = tv.enter("Two Words!")
@@ -101,6 +104,7 @@ def test_an_answer_that_cannot_be_is_said_and_asked_again(tv: WizardRoom) -> Non
     tv.wait_for_screen("keeper.password")
 
 
+@pytest.mark.long
 def test_the_set_up_goes_on_without_a_link_and_says_so(tv: WizardRoom) -> None:
     tv.node.link(False, "uplink")
     tv.node.wait_until("[ $(cat /sys/class/net/eth1/carrier) = 0 ]", limit=30)
@@ -111,6 +115,7 @@ def test_the_set_up_goes_on_without_a_link_and_says_so(tv: WizardRoom) -> None:
     assert tv.node.succeed("mojomail person list --json")
 
 
+@pytest.mark.long
 def test_a_wrong_password_is_said_and_can_be_mended(tv: WizardRoom, world: World) -> None:
     open_account(world)
     tv.go_through({**VILLAGE, "people.0.accounts.0.password": letters(16)})
@@ -126,6 +131,7 @@ def test_a_wrong_password_is_said_and_can_be_mended(tv: WizardRoom, world: World
     assert_receives(tv)
 
 
+@pytest.mark.long
 def test_a_keyboard_may_be_pulled_and_put_back(tv: WizardRoom) -> None:
     tv.go_through({}, until="name")
     tv.node.pull_keyboard()
@@ -137,6 +143,7 @@ def test_a_keyboard_may_be_pulled_and_put_back(tv: WizardRoom) -> None:
     tv.node.stop()
 
 
+@pytest.mark.long
 def test_plain_text_takes_over_where_pictures_cannot_be_shown(tv: WizardRoom) -> None:
     package = "/usr/lib/python3/dist-packages/firstboot"
     tv.node.succeed(f"mount --bind /dev/null {package}/tv/canvas.py && rm -f {package}/tv/__pycache__/canvas.*")
@@ -153,6 +160,7 @@ def test_plain_text_takes_over_where_pictures_cannot_be_shown(tv: WizardRoom) ->
 # ---- by phone
 
 
+@pytest.mark.long
 def test_wizard_answered_on_a_phone(tv: WizardRoom, world: World, out: Path) -> None:
     open_account(world)
     pin = tv.pin()
@@ -285,6 +293,7 @@ def test_preset_with_ten_mistakes_is_explained_and_nothing_of_it_is_done(tv: Wiz
 # ---- afterwards
 
 
+@pytest.mark.long
 def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(tv: WizardRoom) -> None:
     tv.go_through({**VILLAGE, "people.0.accounts.0.password": ""})
     tv.set_up()
@@ -307,6 +316,7 @@ def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(
     assert tv.node.succeed("ls /srv/mail").split() == []
 
 
+@pytest.mark.long
 def test_only_the_keepers_password_opens_the_menu(tv: WizardRoom) -> None:
     tv.go_through({"keeper.password": KEEPER})
     tv.set_up()
