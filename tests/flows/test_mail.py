@@ -248,7 +248,13 @@ def test_person_sends_only_from_the_own_addresses_and_strangers_not_at_all(offic
             with pytest.raises((smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused)) as wrong:
                 app.sendmail(sender, [FRIEND], b"Subject: spoofed\r\n\r\n")
             assert b"own addresses" in str(wrong.value).encode(), wrong.value
-        app.sendmail(RAVI.addresses[0], [GMAIL], b"Subject: honest\r\n\r\nx\r\n")
+        own = RAVI.addresses[0]
+        for author in (f"Asha Devi <{GMAIL}>", f"{own}, {GMAIL}", f'"{GMAIL}" <{own}>', f"{own}\r\nSender: {GMAIL}"):
+            with pytest.raises(smtplib.SMTPDataError) as forged:
+                app.sendmail(own, [YAHOO], f"From: {author}\r\nSubject: spoofed\r\n\r\n".encode())
+            said = forged.value.smtp_error
+            assert forged.value.smtp_code == 550 and b"own addresses" in said and own.encode() in said, said
+        app.sendmail(own, [GMAIL], f"From: Ravi <{own}>\r\nSubject: honest\r\n\r\nx\r\n".encode())
     with office.world.village.smtp(port=587, ca=office.ca, tls=False, limit=120) as app:
         app.ehlo()
         assert not app.has_extn("auth"), "no password over a line that others can hear"

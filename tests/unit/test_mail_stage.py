@@ -76,6 +76,35 @@ def test_each_way_the_database_names_is_a_service() -> None:
     assert {f"{name}/unix" for name in named} <= set(services())
 
 
+def test_who_hands_in_mail_is_looked_at_at_every_door_and_nothing_passes_unseen() -> None:
+    socket = configparser.RawConfigParser()
+    socket.read_string((OVERLAY / "usr/lib/systemd/system/mojomail-sender.socket").read_text(encoding="utf-8"))
+    asked = f"smtpd_milters=unix:{socket['Socket']['ListenStream']}"
+    for name, fields in services().items():
+        options = {fields[place + 1] for place, word in enumerate(fields) if word == "-o"}
+        looks = {asked, "milter_default_action=tempfail"} & options
+        assert len(looks) == (2 if name.endswith("/inet") else 0), name
+    assert (socket["Socket"]["SocketUser"], socket["Socket"]["SocketMode"]) == ("postfix", "0600")
+    assert "message_strip_characters=\\0" in services()["cleanup/unix"], "what is behind a zero byte no milter sees"
+    assert not {name for name in parameters() if "milter" in name}, "notices of the node itself are not looked at"
+
+
+@pytest.mark.parametrize("service", ["mojomail-relay", "mojomail-sender"])
+def test_programs_that_read_what_strangers_wrote_may_do_hardly_anything(service: str) -> None:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string((OVERLAY / f"usr/lib/systemd/system/{service}.service").read_text(encoding="utf-8"))
+    sandbox = dict(unit["Service"])
+    assert (sandbox["User"], sandbox["CapabilityBoundingSet"], sandbox["ProtectSystem"]) == (service, "", "strict")
+    assert sandbox["NoNewPrivileges"] == sandbox["MemoryDenyWriteExecute"] == sandbox["PrivateDevices"] == "yes"
+    assert {"-/srv/mail", "-/var/spool/postfix", "-/etc/ssl/mojomail"} <= set(sandbox["InaccessiblePaths"].split())
+    assert "ReadWritePaths" not in sandbox
+    users = (OVERLAY / f"usr/lib/sysusers.d/{service}.conf").read_text(encoding="utf-8")
+    reads_the_database = f"m {service} mojomail\n" in users
+    assert reads_the_database == (sandbox.get("PrivateNetwork") == "yes") == (service == "mojomail-sender")
+    assert reads_the_database != ("-/var/lib/mojomail" in sandbox["InaccessiblePaths"].split())
+
+
 def view(name: str) -> str:
     text = (SCHEMA / "mojomail-1.sql").read_text(encoding="utf-8")
     found = re.search(rf"CREATE VIEW {name} .*?;", text, re.DOTALL)
