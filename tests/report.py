@@ -1,4 +1,4 @@
-"""The report of a test run: `python -m tests.report [--out tests/out] [--deploy deploy]`.
+"""The report of a test run: `python -m tests.report [--out tests/out] [--deploy deploy] [--keep DIRECTORY]`.
 
 Reads what the run left: parts.tsv (part, seconds, exit code), the JUnit files, measurements.jsonl, and the reports of
 the images in deploy/. Writes report.md and report.html beside them and prints the tables. A file that is missing or
@@ -11,6 +11,7 @@ import argparse
 import base64
 import json
 import os
+import shutil
 import statistics
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -34,6 +35,8 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 FILES = {"check": "check.xml", "test-node": "node.xml", "test-build": "build.xml", "test-flows": "flows.xml"}
 """The JUnit file that a part of `make test` writes; `image` has none."""
 
+KEPT = 10
+"""Reports that stay."""
 PICTURE_LIMIT = 400_000
 """Bytes of a picture that is shown in the page itself; larger ones are only linked."""
 
@@ -95,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "tests/out")
     parser.add_argument("--deploy", type=Path, default=ROOT / "deploy")
+    parser.add_argument("--keep", type=Path, help=f"where the last {KEPT} reports stay, to compare figures")
     options = parser.parse_args(argv)
     report = gather(options.out, options.deploy)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -102,8 +106,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     (options.out / "report.md").write_text(text)
     (options.out / "report.html").write_text(to_html(report))
     print(text)
+    if options.keep:
+        keep(options.out, options.keep)
     print(f"The report: {options.out / 'report.html'}")
     return 0
+
+
+def keep(out: Path, place: Path) -> None:
+    """Copy the report, the parts' times, the figures and what each failed test said to a folder of `place` that is
+    named after the time; the oldest of more than KEPT go.
+    """
+    folder = place / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("report.md", "report.html", "parts.tsv", "measurements.jsonl"):
+        if (out / name).exists():
+            shutil.copy(out / name, folder)
+    for said in out.glob("failures/*/failure.txt"):
+        shutil.copy(said, folder / f"{said.parent.name}.txt")
+    for old in sorted(path for path in place.iterdir() if path.is_dir())[:-KEPT]:
+        shutil.rmtree(old)
 
 
 def gather(out: Path, deploy: Path) -> Report:

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.report import Part, figures, gather, main, read_measurements, read_part, read_parts, to_markdown, with_unit
+from tests.report import (
+    KEPT,
+    Part,
+    figures,
+    gather,
+    keep,
+    main,
+    read_measurements,
+    read_part,
+    read_parts,
+    to_markdown,
+    with_unit,
+)
 
 JUNIT = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" time="12.5">
@@ -146,3 +158,17 @@ def test_good_run_says_so(out: Path, deploy: Path) -> None:
     (out / "flows.xml").unlink()
     (out / "parts.tsv").write_text("check\t48\t0\n")
     assert gather(out, deploy).title.startswith("All is well")
+
+
+def test_the_last_reports_stay_with_what_failed_tests_said(tmp_path: Path) -> None:
+    out, place = tmp_path / "out", tmp_path / "kept"
+    (out / "failures/test-a").mkdir(parents=True)
+    (out / "failures/test-a/failure.txt").write_text("it was so")
+    (out / "report.md").write_text("# All is well")
+    for number in range(KEPT + 3):
+        (place / f"20200101-0000{number:02}").mkdir(parents=True)
+    keep(out, place)
+    folders = sorted(path.name for path in place.iterdir())
+    assert len(folders) == KEPT and folders[0] == "20200101-000004"
+    newest = place / folders[-1]
+    assert {path.name for path in newest.iterdir()} == {"report.md", "test-a.txt"}
