@@ -154,6 +154,8 @@ def _plan_stage(stage: Stage, below: str, common: dict[str, str], store: LayerSt
             if path.is_relative_to(substage.path) and "__pycache__" not in path.parts:
                 files[f"file {path.relative_to(substage.path)}"] = digest_paths([(path.name, path)])
         for path in substage.declared_files():
+            if "__pycache__" in path.parts:
+                continue  # whoever runs the programs here leaves that, and no image takes it
             real = Path(os.path.normpath(path))
             name = real.relative_to(profile.root) if real.is_relative_to(profile.root) else path.name
             files[f"file {name}"] = digest_paths([(path.name, path)])

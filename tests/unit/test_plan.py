@@ -151,6 +151,16 @@ def test_plan_says_why_a_layer_is_not_cached(tree: Tree, change: Change, layer: 
     assert why_not_cached(found, tree.store) == expected
 
 
+def test_what_python_compiles_in_a_folder_that_goes_in_makes_no_layer_anew(tree: Tree) -> None:
+    tree.write("stages/one/01-b/INPUTS", "../../../program\n")
+    (tree.path / "program").mkdir()
+    tree.write("program/module.py", "x = 1\n")
+    before = [one.id for one in tree.plan().layers()]
+    (tree.path / "program/__pycache__").mkdir()
+    tree.write("program/__pycache__/module.pyc", "compiled")
+    assert [one.id for one in tree.plan().layers()] == before
+
+
 def test_skipped_stage_is_still_the_previous_one_as_last_built(tree: Tree) -> None:
     built = tree.plan()
     tree.finish(built)
