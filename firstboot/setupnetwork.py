@@ -21,7 +21,7 @@ RUNTIME = Path("run/NetworkManager/system-connections")
 DEFAULT_COUNTRY = "IN"
 PRIVATE = re.compile(r"10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|169\.254\.")
 """How addresses begin that a village has (RFC 1918, 3927); others are a link's."""
-SETTING_UP = Path("run/mojomail/setting-up")
+SETTING_UP = Path("run/mojomail-setting-up")
 """While this is there, the web server's first page leads to the wizard (nginx/mojomail-open.conf)."""
 
 

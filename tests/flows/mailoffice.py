@@ -33,7 +33,7 @@ PAST_THE_WIZARD = """
 systemctl stop mojomail-firstboot.service
 install -d -m 700 /var/lib/mojomail/firstboot
 touch /var/lib/mojomail/firstboot/done
-rm -f /run/mojomail/setting-up
+rm -f /run/mojomail-setting-up
 nft -f /etc/nftables.conf
 systemctl start --no-block mojomail-tv.service
 """

@@ -189,6 +189,14 @@ def test_no_server_sees_the_authority_key_nor_writes_outside_its_places(service:
     assert ("/srv/mail" in sandbox["ReadWritePaths"]) == (service == "dovecot")
 
 
+def test_the_web_server_can_see_that_the_node_is_being_set_up() -> None:
+    (flag,) = re.findall(r"-f (/run/\S+)\)", (OVERLAY / "etc/nginx/mojomail-open.conf").read_text(encoding="utf-8"))
+    unit = (OVERLAY / "etc/systemd/system/nginx.service.d/mojomail.conf").read_text(encoding="utf-8")
+    (hidden,) = re.findall(r"^InaccessiblePaths=(.*)$", unit, re.MULTILINE)
+    assert not any(Path(flag).is_relative_to(word.lstrip("-")) for word in hidden.split())
+    assert f'Path("{flag[1:]}")' in (REPOSITORY / "firstboot/setupnetwork.py").read_text(encoding="utf-8")
+
+
 def texts(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^\$labels\['(\w+)'\] = '(.+)';$", path.read_text(encoding="utf-8"), re.MULTILINE))
 
