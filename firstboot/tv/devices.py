@@ -168,7 +168,7 @@ class Devices:
                 done.append(Input("wake"))
             elif key.data == "kernel":
                 done += self._hear_kernel()
-            else:
+            elif key.data in self._devices:  # and not one that the kernel has just said is gone
                 try:
                     done += self._devices[key.data].read()
                 except OSError:
