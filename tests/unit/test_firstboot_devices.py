@@ -34,7 +34,12 @@ def test_a_keyboard_that_is_pulled_is_let_go_of_whoever_tells_first(
     devices._selector.register(keyboard.descriptor, selectors.EVENT_READ, "event1")
     assert devices.has_keyboard
     told = [(SimpleNamespace(data=data), selectors.EVENT_READ) for data in ("kernel", "event1")]
-    monkeypatch.setattr(devices, "_hear_kernel", lambda: [] if devices.rescan() else [])
+
+    def hear() -> list[Any]:
+        devices.rescan()
+        return []
+
+    monkeypatch.setattr(devices, "_hear_kernel", hear)
     with monkeypatch.context() as both:
         both.setattr(devices._selector, "select", lambda _limit: told if kernel_first else told[::-1])
         devices.wait(0)
