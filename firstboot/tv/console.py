@@ -47,8 +47,16 @@ class Console:
                 fcntl.ioctl(self._descriptor, request, value)
 
     def activate(self, number: int) -> None:
-        """Switch to another terminal, as Ctrl-Alt-F2 does (the kernel no longer sees these keys)."""
+        """Switch to another terminal, as Ctrl-Alt-F2 does (the kernel no longer sees these keys).
+
+        It leaves no terminal that shows pictures (change_console() of Linux's vt_ioctl.c), so this one becomes text.
+        """
+        self._set(SET_MODE, TEXT)
         self._set(ACTIVATE, number)
+
+    def resume(self) -> None:
+        """Be a place for pictures again, once somebody has come back."""
+        self._set(SET_MODE, GRAPHICS)
 
     def active(self) -> bool:
         """Whether this terminal is the one on the screen."""

@@ -78,6 +78,7 @@ class Television:
             active = self.console.active()
             if active and not self._was_active:
                 self._typist.forget()
+                self.console.resume()
             came_back, self._was_active = active and not self._was_active, active
             new = self.output.look() if active else False
             if active and (self._changed() or dirty or came_back or new):
