@@ -68,6 +68,8 @@ class Part:
         """In one word."""
         if self.code == "none":
             return "not run"
+        if self.code == "interrupted":
+            return self.code
         return "failed" if self.failed or self.code not in ("", "0") else "ok"
 
 

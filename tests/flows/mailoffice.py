@@ -267,16 +267,6 @@ class MailOffice:
         return self.node.wait_until(condition, limit, what)
 
 
-def trust(node: Machine, world: World) -> None:
-    """Let the node trust the lab's authority, as it trusts the world's."""
-    node.send_file(world.internet.authority_pem().encode(), "/etc/ssl/certs/lab.pem")
-    # What update-ca-certificates(8) does, for this one alone: all take it minutes under emulation.
-    node.succeed(
-        "cd /etc/ssl/certs && cat lab.pem >> ca-certificates.crt"
-        " && ln -s lab.pem $(openssl x509 -hash -noout -in lab.pem).0"
-    )
-
-
 def set_up(node: Machine, world: World, directory: Path) -> MailOffice:
     """Take the village's people in on a node that is up, and fetch their mail once. `directory` is for the CA's file.
 
@@ -286,7 +276,7 @@ def set_up(node: Machine, world: World, directory: Path) -> MailOffice:
         node.wait_for_unit(f"{name}.service")
     if node.execute("systemctl cat mojomail-firstboot.service").code == 0:
         node.succeed(PAST_THE_WIZARD, limit=120)
-    trust(node, world)
+    world.trusted_by(node)
     node.succeed("nmcli connection add type ethernet ifname eth1 con-name way-out connection.zone uplink")
     node.succeed("nmcli --wait 60 connection up way-out", limit=90)
     ca = directory / "node-ca.crt"

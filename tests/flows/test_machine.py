@@ -221,7 +221,7 @@ def test_nothing_is_left_of_a_machine_whose_owner_is_ended(image: Path, how: sig
         owner.communicate(timeout=60)
     finally:
         processes.end(owner)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while (Path(f"/proc/{pid}").exists() or Path(work).exists()) and time.monotonic() < until:
         threading.Event().wait(0.05)
     assert not Path(work).exists()

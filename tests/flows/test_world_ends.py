@@ -100,7 +100,7 @@ def test_nothing_is_left_of_the_world_of_a_test(tmp_path: Path, ending: str, sto
     with (tmp_path / "output").open("wb") as output:
         test = processes.start(words, stdout=output, stderr=output, env=environment)
     try:
-        wait_until(lambda: ready.exists() or test.poll() is not None, 60)
+        wait_until(lambda: ready.exists() or test.poll() is not None, 300)
         assert ready.exists(), (tmp_path / "output").read_text()
         found = json.loads(ready.read_text())
         family = descendants(test.pid)
@@ -111,9 +111,9 @@ def test_nothing_is_left_of_the_world_of_a_test(tmp_path: Path, ending: str, sto
             (tmp_path / "looked").write_text("yes")
         else:
             os.killpg(test.pid, stop)
-        test.wait(60)
-        wait_until(lambda: not still_there(family, found["namespaces"]), 20)
-        wait_until(lambda: not Path(found["wires"]).exists(), 20)
+        test.wait(120)
+        wait_until(lambda: not still_there(family, found["namespaces"]), 90)
+        wait_until(lambda: not Path(found["wires"]).exists(), 90)
         said = (tmp_path / "output").read_text()
         assert stop is not None or "as meant" in said
         assert stop != signal.SIGINT or "KeyboardInterrupt" in said
@@ -137,7 +137,7 @@ def test_a_host_that_forbids_namespaces_is_told_what_mends_it(tmp_path: Path) ->
         "except LabError as error:\n    print(error)\n"
     )
     words = ["unshare", "--user", "--map-root-user", sys.executable, "-c", program, str(tmp_path)]
-    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert said.stdout.startswith("no world can be made on this host: "), said
     assert "sudo" in said.stdout and said.stdout.count("\n") == 1
 
@@ -179,5 +179,5 @@ def test_a_world_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
         assert world.village.holder in family, "the innermost of the world's processes is not seen"
         world.process.kill()
         world.process.wait()
-        wait_until(lambda: not still_there(family, []), 20)
+        wait_until(lambda: not still_there(family, []), 90)
     assert not world.wires.exists()

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.flows.conftest import bundle_if_it_fails
-from tests.flows.mailoffice import trust
 from tests.lab.machine import Machine
 from tests.lab.world import World
 
@@ -215,7 +214,7 @@ def unasked(booted: Machine, world: World) -> Machine:
     booted.restore("booted")
     with bundle_if_it_fails(booted):
         WizardRoom(booted).wait_for_screen("language")
-        trust(booted, world)
+        world.trusted_by(booted)
         booted.snapshot("unasked")
     return booted
 

@@ -174,9 +174,9 @@ class Machine(Hands):
 
     def _command(self) -> list[str]:
         files, control = self._files, self.lane.control
-        words = [files.command_line, self.lane.command_line]
+        words = [files.command_line, self.lane.command_line, FIRST_PICTURE]
         if not self.silent:
-            words += [kernel_arguments(control, is_tty="tty" in control), FIRST_PICTURE]
+            words.append(kernel_arguments(control, is_tty="tty" in control))
         line = " ".join(word for word in (*words, self._append) if word)
         if len(line) >= qemu.COMMAND_LINE_BYTES:
             raise LabError(

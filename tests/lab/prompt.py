@@ -32,8 +32,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HISTORY = Path("~/.cache/mojomail/lab-history").expanduser()
 BOOT_LIMIT = 1500.0
 """Seconds after which nobody waits for the boot any more."""
-WEBMAIL = 443
-"""The node's port for its pages."""
+WEBMAIL, WIZARD = 443, 8080
+"""The node's ports for its pages, and for the wizard's until it is set up."""
 
 
 def screen_size(text: str) -> tuple[int, int]:
@@ -73,17 +73,30 @@ def names_of(node: Machine, world: World | None) -> dict[str, Any]:
     return {"node": node, "world": world, "village": village, "Path": Path, "Machine": Machine, "LANES": LANES}
 
 
-def announce(node: Machine, seed: int, webmail: Forward | None) -> None:
-    """Say where everything is. `webmail` leads to the node's pages; None when there is no village to do so from."""
+def open_pages(stack: ExitStack, world: World) -> tuple[Forward, Forward]:
+    """Ports of this machine that lead to the webmail and to the wizard, which is best at its own number: the node's
+    first page leads there by that.
+    """
+    webmail = stack.enter_context(world.village.forward(WEBMAIL))
+    try:
+        wizard = world.village.forward(WIZARD, here=WIZARD)
+    except OSError:  # somebody else has it here
+        wizard = world.village.forward(WIZARD)
+    return webmail, stack.enter_context(wizard)
+
+
+def announce(node: Machine, seed: int, pages: tuple[Forward, Forward] | None) -> None:
+    """Say where everything is. `pages` lead to webmail and wizard; None when there is no village to do so from."""
     if node.vnc:
         width, height = node.screen
         print(f"TV           vnc://127.0.0.1:{node.vnc_port}   ({width}x{height})")
     else:
         print("TV           none: the kernel drives a part of the Pi that QEMU lacks")
     print(f"serial line  {node.console.log}   (such as: tail -f {node.console.log})")
-    if webmail is not None:
-        host, port = webmail.address
-        print(f"webmail      https://{host}:{port}   (the node's port {WEBMAIL}; the base image has nothing there yet)")
+    if pages is not None:
+        (host, port), (_, wizard) = (page.address for page in pages)
+        print(f"wizard       http://{host}:{wizard}/   (as on a phone, until the node is set up; the PIN is on the TV)")
+        print(f"webmail      https://{host}:{port}/   (afterwards; the node's port {WEBMAIL})")
     print(f"seed         {seed}   (MOJOMAIL_SEED={seed} decides by chance in the same way)")
     print(f"log in       nobody can; ask instead: node.succeed('systemctl status'), in about {_minutes(node)} minutes")
     print(
@@ -95,11 +108,14 @@ def _minutes(node: Machine) -> int:
     return max(1, round(node.lane.seconds_to_boot / 60))
 
 
-def report_boot(node: Machine) -> None:
-    """Say when the machine is up, while the prompt is already there."""
+def report_boot(node: Machine, world: World | None) -> None:
+    """Say when the machine is up, while the prompt is already there, and let it trust the far providers."""
     with suppress(MachineFailure, ControlError):
         seconds = node.wait_for_login(BOOT_LIMIT)
         print(f"\n{node.name} is up, {seconds:.0f} s after power-on", flush=True)
+        if world is not None:
+            node.wait_for_control(BOOT_LIMIT)
+            world.trusted_by(node)
 
 
 def prompt(names: dict[str, Any]) -> None:
@@ -145,9 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
                 )
             )
             node.start()
-            webmail = stack.enter_context(world.village.forward(WEBMAIL)) if world else None
-            announce(node, seed, webmail)
-            threading.Thread(target=report_boot, args=(node,), daemon=True).start()
+            announce(node, seed, open_pages(stack, world) if world else None)
+            threading.Thread(target=report_boot, args=(node, world), daemon=True).start()
             prompt(names_of(node, world))
     except (LabError, MachineFailure) as error:
         print(error, file=sys.stderr)

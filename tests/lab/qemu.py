@@ -53,7 +53,7 @@ class Lane:
     """What is added to the image's own kernel command line."""
     screen: str | None = None
     """The -device of the screen; {width} and {height} are pixels. None: the board's own, of its own size."""
-    seconds_to_boot: float = 100.0
+    seconds_to_boot: float = 150.0
     """About how long it takes from power-on to the login prompt, under emulation on two idle cores."""
 
 

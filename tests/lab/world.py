@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.lab import inside, processes
+from tests.lab.guest import Guest
 from tests.lab.links import Link
 from tests.lab.processes import LabError
 from tests.lab.providers import PROVIDERS
@@ -137,6 +138,15 @@ class World:
     def internet_socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
         """A new socket in the internet's namespace, for tests that look from the far side."""
         return self.abroad.socket(family, kind)
+
+    def trusted_by(self, node: Guest) -> None:
+        """Let a booted node trust the lab's authority, and with it the far providers, as it trusts the world's."""
+        node.send_file(self.internet.authority_pem().encode(), "/etc/ssl/certs/lab.pem")
+        # What update-ca-certificates(8) does, for this one alone: all take it minutes under emulation.
+        node.succeed(
+            "cd /etc/ssl/certs && cat lab.pem >> ca-certificates.crt"
+            " && ln -sf lab.pem $(openssl x509 -hash -noout -in lab.pem).0"
+        )
 
     def bundle(self, place: Path) -> None:
         """Leave in `place` what tells why a test failed: logs, the links' state, what they carried, the seed."""

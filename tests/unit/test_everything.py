@@ -14,12 +14,32 @@ MAKE = """#!/bin/sh
 for word; do part=$word; done
 echo "made $part"
 case " $BROKEN " in *" $part "*) exit 2 ;; esac
+case " $ENDLESS " in *" $part "*) kill -TERM $PPID ;; esac
 """
 
 REPORT = """#!/bin/sh
 echo "reported $*"
 case " $BROKEN " in *" report "*) exit 1 ;; esac
 """
+
+
+def run(place: Path, **switches: str) -> subprocess.CompletedProcess[str]:
+    """Run everything in `place`, with programs that only say what they were called for."""
+    programs = place / "bin"
+    programs.mkdir()
+    for name, text in (("make", MAKE), ("python", REPORT)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    (place / "tests/out").mkdir(parents=True)
+    (place / "tests/out/flows.xml").write_text("of an older run")
+    path = f"{programs}:{os.environ['PATH']}"
+    return subprocess.run(
+        [EVERYTHING, "python", "the deploy"],
+        cwd=place,
+        env={"PATH": path, "XDG_CACHE_HOME": str(place / "cache")} | switches,
+        text=True,
+        capture_output=True,
+    )
 
 
 PARTS = ["check", "test-node", "test-build", "image", "test-flows"]
@@ -36,25 +56,23 @@ PARTS = ["check", "test-node", "test-build", "image", "test-flows"]
     ],
 )
 def test_parts(broken: str, made: list[str], codes: list[str], ends: str, tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, text in (("make", MAKE), ("python", REPORT)):
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    (tmp_path / "tests/out").mkdir(parents=True)
-    (tmp_path / "tests/out/flows.xml").write_text("of an older run")
-    done = subprocess.run(
-        [EVERYTHING, "python", "the deploy"],
-        cwd=tmp_path,
-        env={"PATH": f"{programs}:{os.environ['PATH']}", "BROKEN": broken},
-        text=True,
-        capture_output=True,
-    )
+    done = run(tmp_path, BROKEN=broken)
     assert done.returncode == (1 if broken else 0)
     assert done.stdout.startswith("Testing everything: ")
     assert [line[5:] for line in done.stdout.splitlines() if line.startswith("made ")] == made
-    assert "reported -m tests.report --deploy the deploy\n" in done.stdout
+    kept = tmp_path / "cache/mojomail/reports/tests"
+    assert f"reported -m tests.report --deploy the deploy --keep {kept}\n" in done.stdout
     assert done.stderr.endswith(ends)
     rows = [line.split("\t") for line in (tmp_path / "tests/out/parts.tsv").read_text().splitlines()]
     assert [(name, code) for name, _, code in rows] == list(zip(PARTS, codes, strict=True))
     assert [path.name for path in (tmp_path / "tests/out").iterdir()] == ["parts.tsv"], "nothing of an older run"
+
+
+def test_run_that_is_ended_reports_all_the_same_what_it_has_found(tmp_path: Path) -> None:
+    done = run(tmp_path, ENDLESS="test-build")
+    assert done.returncode == 130
+    assert "reported -m tests.report" in done.stdout
+    rows = [line.split("\t") for line in (tmp_path / "tests/out/parts.tsv").read_text().splitlines()]
+    assert [(name, code) for name, _, code in rows] == [
+        ("check", "0"), ("test-node", "0"), ("test-build", "interrupted")
+    ]  # fmt: skip

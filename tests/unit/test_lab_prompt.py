@@ -56,15 +56,29 @@ def test_everything_has_its_place_said(tmp_path: Path, capsys: pytest.CaptureFix
         raise OSError("there is no node")
 
     log = tmp_path / "serial.log"
-    with Place("village", make_socket, None).forward(prompt.WEBMAIL) as webmail:
-        prompt.announce(machine(log), 4711, webmail)
+    with ExitStack() as stack:
+        world: Any = SimpleNamespace(village=Place("village", make_socket, None))
+        pages = prompt.open_pages(stack, world)
+        prompt.announce(machine(log), 4711, pages)
         said = capsys.readouterr().out
         for place in ("vnc://127.0.0.1:5903", str(log), "MOJOMAIL_SEED=4711", "node, world, village", "Ctrl-D"):
             assert place in said
-        host, port = re.findall(r"webmail +https://([\d.]+):(\d+) ", said)[0]
-        with socket.create_connection((host, int(port)), timeout=10) as browser:
-            assert browser.recv(1) == b""
-    assert asked == ["village"]
+        for name, scheme in (("wizard", "http"), ("webmail", "https")):
+            host, port = re.findall(rf"{name} +{scheme}://([\d.]+):(\d+)/ ", said)[0]
+            with socket.create_connection((host, int(port)), timeout=10) as browser:
+                assert browser.recv(1) == b""
+    assert asked == ["village"] * 2
+
+
+def test_wizard_is_at_another_port_where_its_own_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make_socket(_name: str, *_kind: int) -> socket.socket:
+        raise OSError("there is no node")
+
+    with socket.create_server(("127.0.0.1", 0)) as other, ExitStack() as stack:
+        monkeypatch.setattr(prompt, "WIZARD", other.getsockname()[1])
+        world: Any = SimpleNamespace(village=Place("village", make_socket, None))
+        _, wizard = prompt.open_pages(stack, world)
+        assert wizard.address[1] not in (0, other.getsockname()[1])
 
 
 def test_a_machine_alone_has_no_webmail_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
