@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import processes, qemu
-from tests.lab.machine import LANES, LabError, Machine
+from tests.lab.machine import FIRST_PICTURE, LANES, LabError, Machine
 from tests.lab.screen import Picture
 
 SECTOR = 512
@@ -44,10 +44,11 @@ def test_the_boot_files_are_the_images_own(image: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lane", LANES)
-def test_without_control_the_command_line_is_the_images_own_with_a_console(image: Path, lane: str) -> None:
+def test_without_control_the_command_line_is_the_images_own_with_a_console_and_patience(image: Path, lane: str) -> None:
     with Machine(image, LANES[lane], control=False) as node:
         command = node._command()
-        assert command[command.index("-append") + 1] == f"root=x rw {LANES[lane].command_line}".strip()
+        words = ("root=x rw", LANES[lane].command_line, FIRST_PICTURE)
+        assert command[command.index("-append") + 1] == " ".join(word for word in words if word)
         assert not any("control" in word for word in command if "chardev=qmp" not in word)
 
 
