@@ -53,7 +53,7 @@ test-flows: setup-dev ## The image in deploy/, booted, with an internet and a vi
 		$(RUN) -m pytest tests/flows tests/image -q --numprocesses=2 --dist=loadscope --no-loadscope-reorder --junit-xml=$(OUT)/flows.xml
 
 test-long: ## Every flow with every trouble, and the kernel's layer emulated: hours
-	MOJOMAIL_LONG=1 $(MAKE) test-build test-flows
+	MOJOMAIL_LONG=1 $(MAKE) --keep-going test-build test-flows
 
 cuts: setup-dev ## The power goes at each flush of two whole set-ups, and 20 points of each are booted
 	MOJOMAIL_IMAGE="$${MOJOMAIL_IMAGE:-$(abspath $(DEPLOY))/mojomail-$(PROFILE).img}" \

@@ -15,6 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "tests/out"
 MEASUREMENTS = OUT / "measurements.jsonl"
+LEFT_OUT = OUT / "left-out"
+"""For each folder of tests a file with the ids of those that were left out as `long`."""
 SEED = int(os.environ.setdefault("MOJOMAIL_SEED", str(random.SystemRandom().randrange(1 << 31))))
 """What chance decides in this run is decided by this; MOJOMAIL_SEED=N runs it again in the same way."""
 
@@ -24,11 +26,16 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is `long`, but with MOJOMAIL_LONG=1."""
+    """Leave out what is `long`, but with MOJOMAIL_LONG=1, and tell the report."""
     if not os.environ.get("MOJOMAIL_LONG"):
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+        if left_out:
+            LEFT_OUT.mkdir(parents=True, exist_ok=True)
+        for folder in {item.path.parent for item in left_out}:
+            names = sorted(item.nodeid for item in left_out if item.path.parent == folder)
+            (LEFT_OUT / f"{folder.name}.txt").write_text("".join(f"{name}\n" for name in names))
 
 
 @pytest.fixture(scope="session")

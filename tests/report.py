@@ -32,8 +32,16 @@ from imagebuilder.report import format_bytes, this_machine
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
-FILES = {"check": "check.xml", "test-node": "node.xml", "test-build": "build.xml", "test-flows": "flows.xml"}
-"""The JUnit file that a part of `make test` writes; `image` has none."""
+FILES = {
+    "check": "check.xml",
+    "test-node": "node.xml",
+    "test-build": "build.xml",
+    "test-flows": "flows.xml",
+    "cuts": "cuts.xml",
+}
+"""The JUnit file that a part of `make test` writes, or `make cuts`; `image` has none."""
+SLOWEST = 25
+"""Tests whose seconds are told: those that take longest."""
 
 KEPT = 10
 """Reports that stay."""
@@ -52,6 +60,14 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Taken:
+    """The seconds of one test, with what was made ready for it alone or for it first."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Part:
     """One part of the run. `seconds` is wall time; `code` the exit code, "none" when it did not run, "" if unknown."""
 
@@ -62,6 +78,7 @@ class Part:
     failed: int = 0
     skipped: int = 0
     cases: tuple[Case, ...] = ()
+    taken: tuple[Taken, ...] = ()
 
     @property
     def result(self) -> str:
@@ -93,6 +110,8 @@ class Report:
     bundles: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
     cases: Sequence[Case] = field(default=())
+    left_out: Sequence[tuple[str, str]] = ()
+    slowest: Sequence[tuple[str, str]] = ()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,12 +134,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def keep(out: Path, place: Path) -> None:
-    """Copy the report, the parts' times, the figures and what each failed test said to a folder of `place` that is
-    named after the time; the oldest of more than KEPT go.
+    """Copy the report, the parts' times, the figures, each test's result and what each failed one said to a folder of
+    `place` that is named after the time; the oldest of more than KEPT go.
     """
     folder = place / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("report.md", "report.html", "parts.tsv", "measurements.jsonl"):
+    for name in ("report.md", "report.html", "parts.tsv", "measurements.jsonl", *FILES.values()):
         if (out / name).exists():
             shutil.copy(out / name, folder)
     for said in out.glob("failures/*/failure.txt"):
@@ -148,7 +167,22 @@ def gather(out: Path, deploy: Path) -> Report:
         bundles=sorted(f"failures/{path.name}/" for path in out.glob("failures/*") if path.is_dir()),
         pictures=[read_picture(path, out) for path in sorted(out.rglob("*.png"))],
         cases=[case for part in parts for case in part.cases],
+        left_out=read_left_out(out),
+        slowest=slowest(parts),
     )
+
+
+def read_left_out(out: Path) -> list[tuple[str, str]]:
+    """How many tests of each folder were left out as long ones, and what runs them."""
+    found = [(path.stem, len(path.read_text().splitlines())) for path in sorted(out.glob("left-out/*.txt"))]
+    return [(f"tests/{folder}", f"{count} long ones: make test-long") for folder, count in found]
+
+
+def slowest(parts: Iterable[Part]) -> list[tuple[str, str]]:
+    """The tests that took longest, and how long."""
+    taken = [(f"{part.name}: {one.name}", one.seconds) for part in parts for one in part.taken]
+    chosen = sorted(taken, key=lambda one: -one[1])[:SLOWEST]
+    return [(name, format_seconds(seconds)) for name, seconds in chosen]
 
 
 def read_parts(out: Path) -> list[Part]:
@@ -171,9 +205,11 @@ def read_part(path: Path, name: str, seconds: float, code: str) -> Part:
         return Part(name, seconds, code)
     cases = []
     outcomes: dict[str, str] = {}
+    times: dict[str, float] = {}
     for case in root.iter("testcase"):
         test = f"{case.get('classname', '').removeprefix('tests.')}.{case.get('name', '')}"
         outcomes.setdefault(test, "passed")
+        times[test] = times.get(test, 0.0) + float(case.get("time", 0))
         # A test that ends badly is there twice: what it did, and how it ended.
         for kind, outcome in (("skipped", "skipped"), ("failure", "failed"), ("error", "failed")):
             if (told := case.find(kind)) is not None:
@@ -181,7 +217,8 @@ def read_part(path: Path, name: str, seconds: float, code: str) -> Part:
                 outcomes[test] = outcome
     seconds = seconds or sum(float(suite.get("time", 0)) for suite in root.iter("testsuite"))
     counts = Counter(outcomes.values())
-    return Part(name, seconds, code, counts["passed"], counts["failed"], counts["skipped"], tuple(cases))
+    taken = tuple(Taken(test, took) for test, took in times.items())
+    return Part(name, seconds, code, counts["passed"], counts["failed"], counts["skipped"], tuple(cases), taken)
 
 
 def _first_words(told: ElementTree.Element) -> str:
@@ -314,6 +351,8 @@ def to_markdown(report: Report) -> str:
     for outcome in ("failed", "skipped"):
         chosen = [(f"{case.part}: {case.name}", case.reason) for case in report.cases if case.outcome == outcome]
         text += _table((outcome, "why"), chosen)
+    text += _table(("left out", ""), report.left_out)
+    text += _table(("what took longest", "time"), report.slowest)
     text += _table(("run", ""), report.run)
     if report.bundles:
         text += ["What was seen when a test failed:", "", *(f"- [{name}]({name})" for name in report.bundles), ""]

@@ -12,10 +12,10 @@ from tests.conftest import SEED
 from tests.cuts.replay import partitions
 from tests.flows.conftest import LIMITS, bundle_if_it_fails
 from tests.flows.mailoffice import letter, letters
-from tests.flows.wizardroom import APPLIED, WizardRoom
 from tests.lab import processes
 from tests.lab.daemontree import ensure_tree
 from tests.lab.machine import LANES, Machine
+from tests.lab.room import APPLIED, WizardRoom
 from tests.lab.world import World
 from tests.lab.writelog import WriteLog, copy_sparse
 
@@ -36,7 +36,6 @@ link: {{kind: ethernet}}
 people:
   - {{name: Asha Rao, login: asha, password: {OWN}, accounts: [{{address: {ADDRESS}, password: {SECRET}}}]}}
 """
-AUTHORITY = "/usr/local/share/ca-certificates/lab.crt"
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def run(request: pytest.FixtureRequest, image: Path, world: World, far_mail: str
             node.wait_for_control(LIMITS["virt"])
             if kind == "typed":
                 room.wait_for_screen("language", LIMITS["virt"])
-                trust(node, world)
+                world.trusted_by(node)
                 room.go_through(TYPED)
                 room.set_up()
                 room.finish()
@@ -105,9 +104,3 @@ def run(request: pytest.FixtureRequest, image: Path, world: World, far_mail: str
                 room.wait_for_state_screen(LIMITS["virt"] + APPLIED)
             node.kill()
         yield Run(kind, began, node.write_log, room.seen)
-
-
-def trust(node: Machine, world: World) -> None:
-    """Have the node trust the lab's authority, which a preset file does by `extra_ca`."""
-    node.send_file(world.internet.authority_pem().encode(), AUTHORITY)
-    node.succeed("update-ca-certificates", limit=300)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import SEED, Measure
-from tests.cuts.conftest import KEEPER, OWN, SECRET, TYPED, Run, trust
+from tests.cuts.conftest import KEEPER, OWN, SECRET, TYPED, Run
 from tests.cuts.replay import Look, Replay
 from tests.flows.conftest import LIMITS, bundle_if_it_fails
-from tests.flows.wizardroom import APPLIED, WizardRoom
 from tests.lab import qemu
 from tests.lab.machine import LANES, Machine
+from tests.lab.room import APPLIED, WizardRoom
 from tests.lab.world import World
 
 BOOTED = int(os.environ.get("MOJOMAIL_CUTS", "20"))
@@ -118,7 +118,7 @@ def boot_to_a_working_node(card: Path, name: str, run: Run, world: World, far_ma
             node.wait_for_control(LIMITS["virt"])
             told = room.wait_for("the TV", lambda now: now["field"] != "busy" or run.kind == "preset", LIMITS["virt"])
             if run.kind == "typed" and told["screen"] != "state":
-                trust(node, world)
+                world.trusted_by(node)
                 go_on(room)
             room.wait_for_state_screen(LIMITS["virt"])
             (person,) = json.loads(node.succeed("mojomail person list --json"))

@@ -5,6 +5,7 @@ A test that fails leaves a bundle under tests/out/failures: screen, consoles, jo
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,25 +20,31 @@ from tests.flows.mailoffice import MailOffice, set_up
 from tests.imagefiles import has, root_of
 from tests.lab.daemontree import ensure_tree
 from tests.lab.machine import LANES, Machine
+from tests.lab.qemu import CARDS
 from tests.lab.world import World
 
-pytest.register_assert_rewrite("tests.flows.goodnode", "tests.flows.wizardroom")
+pytest.register_assert_rewrite("tests.flows.goodnode", "tests.lab.room")
 
 LIMITS = {"virt": 1500.0, "raspi3b": 2000.0}
 """Seconds from power-on to the login prompt, with other machines on the same cores; a lost boot is seen at once."""
 
 GROUPS = {
-    "test_mail": "office",
-    "test_webmail": "office",
-    "test_wizard": "wizard",
-    "test_story": "wizard",
-    "test_first_boot": "cards",
-    "test_power_cut": "power",
     "test_new_node": "village",
+    "test_mail": "village",
+    "test_webmail": "village",
+    "test_wizard": "village",
+    "test_story": "village",
     "test_links": "village",
     "test_machine": "village",
+    "test_first_boot": "cards",
+    "test_power_cut": "cards",
+    "test_late_devices": "cards",
+    "test_first_screen": "cards",
 }
 """Test modules that share a machine, and so a worker; others stand for themselves. The longest comes first."""
+
+STARTED = re.compile(r"\b(?:Started|Finished|Reached target|Mounted|Listening on)\b")
+"""What systemd prints for each unit that it has brought up: near 80 times on a first boot."""
 
 FAILURES = ROOT / "tests/out/failures"
 
@@ -106,6 +113,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
+@pytest.fixture
+def own_world(tmp_path: Path) -> Iterator[World]:
+    """A world for one test alone, whose machine is not the one that all share."""
+    ensure_tree()
+    with World(tmp_path / "world", seed=SEED) as made:
+        made.internet.providers()
+        yield made
+
+
 @pytest.fixture(scope="session")
 def wizard_in_the_image(image: Path) -> None:
     """Tests of the wizard need an image that has it: a profile with stage `firstboot`."""
@@ -163,18 +179,43 @@ def office(villagers: MailOffice, world: World) -> MailOffice:
     return villagers
 
 
-@pytest.fixture(scope="module")
-def second_card(image: Path, out: Path) -> Iterator[Machine]:
-    """Another card of the same image, with no link at all and an old television.
+@pytest.fixture(scope="session")
+def second(image: Path, out: Path) -> Iterator[Machine]:
+    """Another card of the same image, with no link at all and an old television, after a hard time.
 
-    On its first boot somebody presses reset half-way, and so far nobody can look into it either: the command line
-    is as shipped, without the lab's control channel. Only the start after that has it.
+    On its first boot somebody presses reset half-way. So far nobody can look into it: the command line is as shipped,
+    without the lab's control channel. At the login prompt the power goes, and only the start after that has it.
     """
-    with Machine(image, LANES["virt"], screen=(720, 576), logs=out / "second", name="second", seed=SEED) as machine:
+    screen, units = (720, 576), random.Random(f"reset {SEED}").randrange(3, 60)
+    lane, logs = LANES["virt"], out / "second"
+    with Machine(image, lane, screen=screen, power_cuts=True, logs=logs, name="second", seed=SEED) as machine:
+        with bundle_if_it_fails(machine):
+            machine.silent = True
+            machine.start()
+            pull_cables(machine)
+            machine.wait_until(lambda: len(STARTED.findall(machine.console.text)) >= units, 600, f"{units} units")
+            assert "login: " not in machine.console.text, "the first boot is over already"
+            machine.reset()
+            machine.wait_for_login(LIMITS["virt"])
+            assert "FAILED" not in machine.console.text, "a unit failed in the boot after the reset"
+            assert not machine.control.wait_until_ready(10), "somebody speaks on the lab's port, who was not asked to"
+            machine.power_cut(seed=SEED)
+            machine.silent = False
+            machine.start()
+            pull_cables(machine)
+            machine.wait_for_login(LIMITS["virt"])
+            machine.wait_for_control(LIMITS["virt"])
+            machine.settle()
         yield machine
 
 
-@pytest.fixture(scope="module")
+def pull_cables(machine: Machine) -> None:
+    """Unplug the machine from everything."""
+    for card in CARDS:
+        machine.link(False, card)
+
+
+@pytest.fixture(scope="session")
 def raspi3b(image: Path, out: Path, measure: Measure) -> Iterator[Machine]:
     """The shipped image on QEMU's Pi 3, with the Pi's own device tree, SD controller and USB."""
     with Machine(image, LANES["raspi3b"], logs=out / "raspi3b", name="raspi3b", seed=SEED) as machine:

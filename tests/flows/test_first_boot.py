@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import random
-import re
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SEED
-from tests.flows.conftest import LIMITS, bundle_if_it_fails
 from tests.flows.goodnode import (
     ALIKE,
     LISTENING,
@@ -22,13 +18,9 @@ from tests.flows.goodnode import (
     listeners,
     private_files,
 )
-from tests.flows.wizardroom import WizardRoom
 from tests.lab import control
 from tests.lab.machine import Machine
-from tests.lab.qemu import CARDS
-
-STARTED = re.compile(r"\b(?:Started|Finished|Reached target|Mounted|Listening on)\b")
-"""What systemd prints for each unit that it has brought up: near 80 times on a first boot."""
+from tests.lab.room import WizardRoom
 
 
 @pytest.fixture(params=["second", pytest.param("raspi3b", marks=pytest.mark.raspi3b)])
@@ -77,35 +69,6 @@ def test_reset_in_the_middle_of_the_first_boot_leaves_no_half_made_file(second: 
 
 def test_old_television_shows_the_node_in_its_own_size(second: Machine, out: Path) -> None:
     assert_picture_fits(second, (720, 576), out)
-
-
-@pytest.fixture(scope="module")
-def second(second_card: Machine) -> Machine:
-    """The second card when it is up at last; see there."""
-    machine, units = second_card, random.Random(f"reset {SEED}").randrange(3, 60)
-    with bundle_if_it_fails(machine):
-        machine.silent = True
-        machine.start()
-        pull_cables(machine)
-        machine.wait_until(lambda: len(STARTED.findall(machine.console.text)) >= units, 600, f"{units} units")
-        assert "login: " not in machine.console.text, "the first boot is over already"
-        machine.reset()
-        machine.wait_for_login(LIMITS["virt"])
-        assert "FAILED" not in machine.console.text, "a unit failed in the boot after the reset"
-        assert not machine.control.wait_until_ready(10), "somebody speaks on the lab's port, who was not asked to"
-        machine.stop()
-        machine.silent = False
-        machine.start()
-        pull_cables(machine)
-        machine.wait_for_login(LIMITS["virt"])
-        machine.wait_for_control(LIMITS["virt"])
-        machine.settle()
-    return machine
-
-
-def pull_cables(machine: Machine) -> None:
-    for card in CARDS:
-        machine.link(False, card)
 
 
 def test_shipped_image_has_no_control_channel(second: Machine) -> None:

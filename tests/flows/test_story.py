@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.conftest import Measure
 from tests.flows.mailoffice import FRIEND, MailOffice, Villager, letter, letters
 from tests.flows.test_webmail import answer, open_mail, row, webmail
-from tests.flows.wizardroom import WizardRoom, findings
+from tests.lab.room import WizardRoom, findings
 from tests.lab.world import World
 
 pytest_plugins = ("tests.flows.wizardroom",)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import Measure
 from tests.flows.mailoffice import PAST_THE_WIZARD, letter, letters
-from tests.flows.wizardroom import APPLIED, Told, WizardRoom, findings
 from tests.lab.inside import NODE_ADDRESS
+from tests.lab.room import APPLIED, Told, WizardRoom, findings
 from tests.lab.world import World
 
 pytest_plugins = ("tests.flows.wizardroom",)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 LOGIN = re.compile(rb"^[\w.-]+ login: ", re.MULTILINE)
 LOST = re.compile(
-    rb"Kernel panic - not syncing[^\r\n]*|You are in (?:emergency|rescue) mode|Give root password for maintenance"
+    rb"Kernel panic - not syncing[^\r\n]*|systemd\[1\]: Freezing execution"
+    rb"|You are in (?:emergency|rescue) mode|Give root password for maintenance"
     rb"|\(initramfs\) |Press Enter for maintenance|Unable to mount root fs[^\r\n]*"
     rb"|Timed out waiting for device /dev/(?:disk|mmcblk|[vs]da)[^\r\n]*"
 )

@@ -283,6 +283,9 @@ class Machine(Hands):
 
     def copy_card(self, target: Path) -> None:
         """Write what the card holds now to the raw file `target`; the machine rests meanwhile, and then goes on."""
+        if not self.is_on:
+            self._card.copy(target)
+            return
         self.qmp("stop")
         try:
             self._card.copy(target)

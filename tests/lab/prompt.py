@@ -2,8 +2,9 @@
 
 python -m tests.lab.prompt [IMAGE] [--lane virt] [--screen 1280x720] [--alone]
 
-At the prompt, `node` is the machine (tests/lab/machine.py), `world` is what is around it (world.py), and `village` is
-where the phones are (village.py). Ctrl-D ends all of it. MOJOMAIL_SEED=N decides by chance as another run did.
+At the prompt, `node` is the machine (tests/lab/machine.py), `room` is where its TV and keyboard are
+(room.py), `world` is what is around it (world.py), and `village` is where the phones are
+(village.py). Ctrl-D ends all of it. MOJOMAIL_SEED=N decides by chance as another run did.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tests.lab.control import ControlError
 from tests.lab.daemontree import ensure_tree
 from tests.lab.forward import Forward
 from tests.lab.machine import LANES, LabError, Machine, MachineFailure
+from tests.lab.room import WizardRoom
 from tests.lab.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +72,8 @@ def open_world(stack: ExitStack, seed: int) -> World:
 def names_of(node: Machine, world: World | None) -> dict[str, Any]:
     """What the prompt knows by name."""
     village = world.village if world else None
-    return {"node": node, "world": world, "village": village, "Path": Path, "Machine": Machine, "LANES": LANES}
+    given = {"node": node, "room": WizardRoom(node), "world": world, "village": village}
+    return {**given, "Path": Path, "Machine": Machine, "LANES": LANES}
 
 
 def open_pages(stack: ExitStack, world: World) -> tuple[Forward, Forward]:
@@ -99,9 +102,7 @@ def announce(node: Machine, seed: int, pages: tuple[Forward, Forward] | None) ->
         print(f"webmail      https://{host}:{port}/   (afterwards; the node's port {WEBMAIL})")
     print(f"seed         {seed}   (MOJOMAIL_SEED={seed} decides by chance in the same way)")
     print(f"log in       nobody can; ask instead: node.succeed('systemctl status'), in about {_minutes(node)} minutes")
-    print(
-        "prompt       node, world, village; node.screenshot('tv.png'), node.key('ctrl-alt-f2'), help(node); Ctrl-D ends"
-    )
+    print("prompt       node, room, world, village; node.screenshot('tv.png'), room.pin(), help(node); Ctrl-D ends")
 
 
 def _minutes(node: Machine) -> int:

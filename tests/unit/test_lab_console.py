@@ -115,6 +115,7 @@ def test_what_is_sent_arrives(line: Line) -> None:
     "said",
     [
         b"[    4.1] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\r\n",
+        b"[  230.201210] systemd[1]: Freezing execution.\r\n",
         b'You are in emergency mode. After logging in, type "journalctl -xb"\r\n',
         b"Press Enter for maintenance\r\n(or press Control-D to continue): ",
         b"(initramfs) ",

@@ -16,6 +16,7 @@ from tests.lab import prompt
 from tests.lab.farside import Internet
 from tests.lab.hands import Hands
 from tests.lab.machine import Machine
+from tests.lab.room import WizardRoom
 from tests.lab.village import Place
 from tests.lab.world import Wired, World
 
@@ -61,7 +62,7 @@ def test_everything_has_its_place_said(tmp_path: Path, capsys: pytest.CaptureFix
         pages = prompt.open_pages(stack, world)
         prompt.announce(machine(log), 4711, pages)
         said = capsys.readouterr().out
-        for place in ("vnc://127.0.0.1:5903", str(log), "MOJOMAIL_SEED=4711", "node, world, village", "Ctrl-D"):
+        for place in ("vnc://127.0.0.1:5903", str(log), "MOJOMAIL_SEED=4711", "node, room, world, village", "Ctrl-D"):
             assert place in said
         for name, scheme in (("wizard", "http"), ("webmail", "https")):
             host, port = re.findall(rf"{name} +{scheme}://([\d.]+):(\d+)/ ", said)[0]
@@ -129,7 +130,9 @@ def names() -> dict[str, Any]:
         uplink=create_autospec(Wired, instance=True),
         internet=create_autospec(Internet, instance=True),
     )
-    return prompt.names_of(create_autospec(Machine, instance=True), world)
+    known = prompt.names_of(create_autospec(Machine, instance=True), world)
+    assert set(known) > {"node", "room", "world", "village"}
+    return {**known, "room": create_autospec(WizardRoom, instance=True)}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

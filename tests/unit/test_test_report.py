@@ -61,6 +61,8 @@ def out(tmp_path: Path) -> Path:
     (out / "measurements.jsonl").write_text("".join(json.dumps(one) + "\n" for one in MEASUREMENTS) + "cut off {")
     (out / "boot-virt.png").write_bytes(b"picture")
     (out / "failures/test_bad/screen.png").write_bytes(b"picture")
+    (out / "left-out").mkdir()
+    (out / "left-out/flows.txt").write_text("test_long[1]\ntest_long[2]\n")
     return out
 
 
@@ -131,7 +133,7 @@ def test_everything_is_told(out: Path, deploy: Path, capsys: pytest.CaptureFixtu
         *("Not well: test-flows", "48 s", "8 min 20 s", "1 of 2 layers made anew"),
         *("944 MB", "115 MB", "ab" * 32, "feed", "boot (virt)", "1 min 32 s", "boot (raspi3b)", "3 min 21 s"),
         *("idle memory (virt)", "71.4 MB", "first page", "123,456 bytes", "flows.test_links.test_bad"),
-        *("boot-virt.png", "failures/test_bad/", "commit", "QEMU", "cores"),
+        *("boot-virt.png", "failures/test_bad/", "commit", "QEMU", "cores", "2 long ones: make test-long"),
     ):
         assert expected in text, expected
         assert expected in page, expected
@@ -139,6 +141,14 @@ def test_everything_is_told(out: Path, deploy: Path, capsys: pytest.CaptureFixtu
     assert "no &lt;tap&gt;" in page
     assert f"data:image/png;base64,{base64.b64encode(b'picture').decode()}" in page
     assert "http" not in page, "the page needs nothing but itself"
+
+
+def test_tests_that_take_longest_stand_first(out: Path, deploy: Path) -> None:
+    (out / "flows.xml").write_text(JUNIT.replace('name="test_also_good" time="1"', 'name="test_also_good" time="75.2"'))
+    told = gather(out, deploy).slowest
+    assert told[0] == ("test-flows: flows.test_first_boot.test_also_good", "1 min 15 s")
+    assert len(told) == 5
+    assert "test_also_good" in to_markdown(gather(out, deploy))
 
 
 def test_report_stands_without_anything_to_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,10 +175,11 @@ def test_the_last_reports_stay_with_what_failed_tests_said(tmp_path: Path) -> No
     (out / "failures/test-a").mkdir(parents=True)
     (out / "failures/test-a/failure.txt").write_text("it was so")
     (out / "report.md").write_text("# All is well")
+    (out / "flows.xml").write_text(JUNIT)
     for number in range(KEPT + 3):
         (place / f"20200101-0000{number:02}").mkdir(parents=True)
     keep(out, place)
     folders = sorted(path.name for path in place.iterdir())
     assert len(folders) == KEPT and folders[0] == "20200101-000004"
     newest = place / folders[-1]
-    assert {path.name for path in newest.iterdir()} == {"report.md", "test-a.txt"}
+    assert {path.name for path in newest.iterdir()} == {"report.md", "flows.xml", "test-a.txt"}

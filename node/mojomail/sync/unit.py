@@ -106,13 +106,29 @@ class Systemd:
 
         What a daemon that was restarted has left running under that name is ended first: nobody hears it any more.
         """
+        reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
-            self._start(name, settings, heard, ended)
+            descriptors = Gio.UnixFDList.new()
+            handle = descriptors.append(writer)
+            values = [(key, GLib.Variant(kind, value)) for key, kind, value in settings]
+            values.append(("StandardOutputFileDescriptor", GLib.Variant("h", handle)))
+            self._start(GLib.Variant("(ssa(sv)a(sa(sv)))", (name, "replace", values, [])), descriptors, name)
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        _Lines(reader, heard, lambda: ended(self._result(name)))
+
+    def _start(self, arguments: Any, descriptors: Any, name: str) -> None:
+        call = (SYSTEMD, MANAGER_PATH, MANAGER, "StartTransientUnit", arguments, None, 0, PATIENCE_MS, descriptors)
+        try:
+            self._bus.call_with_unix_fd_list_sync(*call, None)
         except GLib.Error as error:
             if "UnitExists" not in str(error):
                 raise
             self._end_leftover(name)
-            self._start(name, settings, heard, ended)
+            self._bus.call_with_unix_fd_list_sync(*call, None)
 
     def _end_leftover(self, name: str) -> None:
         self.stop(name)
@@ -126,31 +142,6 @@ class Systemd:
         except GLib.Error:
             return False
         return True
-
-    def _start(
-        self,
-        name: str,
-        settings: list[tuple[str, str, Any]],
-        heard: Callable[[Event], None],
-        ended: Callable[[str], None],
-    ) -> None:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        try:
-            descriptors = Gio.UnixFDList.new()
-            handle = descriptors.append(writer)
-            values = [(key, GLib.Variant(kind, value)) for key, kind, value in settings]
-            values.append(("StandardOutputFileDescriptor", GLib.Variant("h", handle)))
-            arguments = GLib.Variant("(ssa(sv)a(sa(sv)))", (name, "replace", values, []))
-            self._bus.call_with_unix_fd_list_sync(
-                *(SYSTEMD, MANAGER_PATH, MANAGER, "StartTransientUnit", arguments),
-                *(None, 0, PATIENCE_MS, descriptors, None),
-            )
-        except BaseException:
-            os.close(reader)
-            raise
-        finally:
-            os.close(writer)
-        _Lines(reader, heard, lambda: ended(self._result(name)))
 
     def stop(self, name: str) -> None:
         """Stop a unit, if it is there; its end is told as any other."""

@@ -1,0 +1,207 @@
+"""Somebody at the TV of a new node: what its screens say (asked at the wizard's state socket), and what is typed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.lab.machine import Machine
+
+SOCKET = "/run/mojomail/firstboot-state"
+JOURNAL = "/var/lib/mojomail/firstboot/journal.json"
+ASK = f"perl -MIO::Socket::UNIX -e 'print for IO::Socket::UNIX->new(\"{SOCKET}\")->getlines'"
+ANSWERED = 120.0
+"""Seconds until the screen after an answer: some are looked up by other programs, and all is emulated."""
+APPLIED = 900.0
+"""Seconds until everything is in force and tried out."""
+BUSY = ("apply", "test")
+Told = dict[str, Any]
+
+
+class WizardRoom:
+    """The TV and the keyboard of a node. `pictures`: where to keep a picture of each screen, None for none."""
+
+    def __init__(self, node: Machine, pictures: Path | None = None) -> None:
+        self.node, self._pictures = node, pictures
+        self.seen: list[str] = []
+
+    # ---- looking
+
+    def told(self) -> Told:
+        """What is on the screen; {} while there is nobody to ask."""
+        asked = self.node.execute(ASK)
+        try:
+            told: Told = json.loads(asked.stdout)
+        except ValueError:
+            return {}
+        return told
+
+    def wait_for(self, what: str, condition: Callable[[Told], object], limit: float = ANSWERED) -> Told:
+        """Wait until what is on the screen fits; gives it."""
+        last: Told = {}
+
+        def fits() -> Told:
+            last.clear()
+            last.update(self.told())
+            return last if last and condition(last) else {}
+
+        try:
+            found: Told = self.node.wait_until(fits, limit, what)
+        except Exception as error:
+            raise AssertionError(f"{what}; on the screen: {last}\n{error}") from None
+        return found
+
+    def wait_for_screen(self, screen: str, limit: float = ANSWERED) -> Told:
+        """Wait until a screen can be answered."""
+        return self.wait_for(f"the screen {screen}", lambda told: told["screen"] == screen != told["field"], limit)
+
+    def picture(self, name: str) -> None:
+        """Keep a picture of the screen, if pictures are kept."""
+        if self._pictures is not None:
+            self.node.screenshot(self._pictures / f"{name}.png")
+
+    def keep_pictures(self, place: Path) -> None:
+        """Keep a picture of each screen from now on."""
+        self._pictures = place
+
+    def pin(self) -> str:
+        """The PIN for phones, as the TV shows it once there is an address."""
+        told = self.wait_for("a PIN beside the question", lambda now: now["beside"])
+        return next("".join(value.split()) for _, value in told["beside"] if re.fullmatch(r"\d{3} \d{3}", value))
+
+    def journal(self) -> str:
+        """The wizard's state on the card."""
+        return self.node.succeed(f"cat {JOURNAL}")
+
+    def answered(self) -> set[str]:
+        """The questions that have an answer on the card."""
+
+        def leaves(tree: Any, before: str) -> Iterator[str]:
+            for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+                nested = isinstance(value, dict | list) and set(value) != {"sealed"}
+                yield from leaves(value, f"{before}{key}.") if nested else [f"{before}{key}"]
+
+        written = self.node.execute(f"cat {JOURNAL}")
+        return set() if written.code else set(leaves(json.loads(written.stdout)["answers"], ""))
+
+    def memory_of(self, unit: str) -> int:
+        """Bytes of memory of a unit's main process; what it shares with others counts in part (proc_pid_smaps(5))."""
+        rollup = self.node.succeed(f"cat /proc/$(systemctl show --value -p MainPID {unit})/smaps_rollup")
+        found = re.search(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)
+        assert found is not None, rollup
+        return int(found[1]) * 1024
+
+    # ---- the machine
+
+    def start_with_preset(self, text: str) -> None:
+        """Begin as a new card does that has this preset file."""
+        self.node.succeed("systemctl stop mojomail-firstboot.service && rm -rf /var/lib/mojomail/firstboot")
+        self.node.send_file(text.encode(), "/boot/firmware/mojomail.yaml")
+        self.node.succeed("sync && systemctl start --no-block mojomail-firstboot.service")
+
+    def restart(self, limit: float = 1500.0) -> None:
+        """Switch the machine off, in order, and on again, until the TV shows its state."""
+        self.node.shutdown(300)
+        self.node.start()
+        self.node.wait_for_control(limit)
+        self.wait_for_state_screen(limit)
+
+    def open_menu(self, password: str) -> None:
+        """From the state screen to the keeper's menu."""
+        self.node.key("ret")
+        self.wait_for_screen("keeper-password")
+        self.enter(password)
+        self.wait_for_screen("menu")
+
+    # ---- answering
+
+    def enter(self, value: str | None = None) -> Told:
+        """Answer the screen that is shown: by Enter alone, or by typing or choosing `value`. Gives the next screen."""
+        told = self.told()
+        if value is not None:
+            self.put_in(told, value)
+        return self.leave_by("ret", told)
+
+    def put_in(self, told: Told, value: str) -> None:
+        """Type or choose, without Enter."""
+        if told["field"] == "choice":
+            wanted, at = told["choices"].index(value), told["choices"].index(told["value"])
+            for _ in range(abs(wanted - at)):
+                self.node.key("down" if wanted > at else "up")
+            self.wait_for(f"{value} to be chosen", lambda now: now["value"] == value)
+            return
+        if told["letters"] and not told["suggested"]:
+            for _ in range(told["letters"]):
+                self.node.key("backspace")
+        if not value:
+            self.node.key("backspace")
+        secret = told["field"] == "secret"
+        self.node.type(value, None)
+        self.wait_for(
+            f"{value if not secret else 'a secret'} to be typed",
+            lambda now: now["letters"] == len(value) and (secret or now["value"] == value),
+        )
+
+    def leave_by(self, key: str, told: Told) -> Told:
+        """Press Enter or Escape, and wait until the screen is another one, or says what is wrong."""
+        self.node.key(key)
+        before = (told["screen"], told["problem"])
+        return self.wait_for(
+            f"an answer to {key} at {told['screen']}",
+            lambda now: (now["screen"], now["problem"]) != before or now["field"] == "busy",
+        )
+
+    def back(self) -> Told:
+        """Press Escape."""
+        return self.leave_by("esc", self.told())
+
+    def go_through(self, answers: Mapping[str, str], *, until: str = "ready") -> Told:
+        """Answer screen after screen, as given or by Enter alone, up to the screen `until`."""
+        told = self.wait_for("a screen to answer", lambda now: now["field"] != "busy")
+        left = set(answers)
+        while told["screen"] != until:
+            at = told["screen"]
+            self.seen.append(at)
+            self.picture(f"{len(self.seen):02}-{at}")
+            left.discard(at)
+            told = self.enter(answers.get(at))
+            if told["problem"]:
+                raise AssertionError(f"{at}: {told['problem']}")
+        if left:
+            raise AssertionError(f"never asked: {sorted(left)}; but {self.seen}")
+        self.picture(f"{len(self.seen) + 1:02}-{until}")
+        return told
+
+    def set_up(self) -> Told:
+        """From the summary to the findings."""
+        self.enter("start")
+        told = self.wait_for(
+            "everything to be tried out", lambda now: now["screen"] in ("test", "trouble") and now["field"] == "choice",
+            APPLIED,
+        )  # fmt: skip
+        self.picture(f"{len(self.seen) + 2:02}-{told['screen']}")
+        return told
+
+    def finish(self) -> None:
+        """From the findings, or from how to join, to the state screen."""
+        if self.told()["screen"] == "test":
+            self.enter("onward")
+        self.wait_for_screen("join")
+        self.picture(f"{len(self.seen) + 3:02}-join")
+        self.node.key("ret")
+        self.wait_for_state_screen()
+        if self._pictures is not None:
+            self.node.wait_for_picture(APPLIED, 10_000)
+        self.picture(f"{len(self.seen) + 4:02}-state")
+
+    def wait_for_state_screen(self, limit: float = ANSWERED) -> Told:
+        """Wait until the TV shows the node's state."""
+        return self.wait_for("the state screen", lambda told: told["screen"] == "state", limit)
+
+
+def findings(told: Told) -> dict[str, str]:
+    """What was found to work, by what it is called on the screen: ok, wait or trouble."""
+    return {label: mark for label, _, mark in told["lines"]}
