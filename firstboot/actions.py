@@ -236,7 +236,7 @@ def _trust(settings: Settings, site: Site) -> Iterator[Action]:
         yield Action(
             *("trust", "certificates"),
             trusted,
-            lambda: (demand(site.runner, "update-ca-certificates", limit=300.0), None)[1],
+            lambda: (demand(site.runner, "update-ca-certificates", limit=1800.0), None)[1],
         )
     if settings.ssh_keys:
         folder = site.root / "root/.ssh"

@@ -20,7 +20,7 @@ from .join import Join
 from .journal import Journal, State
 from .later import Later
 from .office import Office
-from .phases import APPLY, DONE, JOIN, TEST, TROUBLE
+from .phases import APPLY, DONE, JOIN, PRESET, TEST, TROUBLE
 from .phone.pin import Gate
 from .phone.server import PhoneServer
 from .plaintext import PlainText, Terminal
@@ -45,6 +45,8 @@ HARDWARE = 8.0
 """Seconds; a part of the time that systemd gives the first picture."""
 HARDWARE_AGAIN = 0.5
 """Seconds between two looks at it."""
+LATE_AGAIN = 5.0
+"""Seconds between two looks while what is wrong with a file is on the screen."""
 ASK_ALL = ("systemctl", "start", "--no-block", "mojomail-firstboot.service")
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class Setup:
         self.journal = Journal(root, CredentialSeal())
         self.gate = Gate(pin())
         self._wanted = threading.Event()
+        self._lacks = False
 
     def begin(self) -> Wizard:
         """The wizard where it stands; a new one takes in what lies on the card."""
@@ -89,8 +92,19 @@ class Setup:
             notify(WAITING)
             self.site.around.await_network()
         until = time.monotonic() + HARDWARE
-        while lacking(wizard, self.site.root) and time.monotonic() < until:
+        while (lacks := lacking(wizard, self.site.root)) and time.monotonic() < until:
             time.sleep(HARDWARE_AGAIN)
+        self._lacks = lacks
+
+    def _await_late_hardware(self, wizard: Wizard, ended: threading.Event) -> None:
+        """Take in a file that asked for hardware which was not there, once it is, unless somebody has answered."""
+        if not self._lacks:
+            return
+        looking = Wizard(self.journal, self.site.around, start=State())
+        while wizard.at == PRESET and not ended.wait(LATE_AGAIN):
+            if not lacking(looking, self.site.root):
+                wizard.if_at(PRESET, lambda: take_in(wizard, self.site.root))
+                return
 
     def run(self, wizard: Wizard, *, text: bool, phone: bool) -> None:
         """Until the wizard is done: in pictures or plain text, with or without phones."""
@@ -104,6 +118,7 @@ class Setup:
         wizard.listen(self._wanted.set)
         self._wanted.set()
         asked, ended = threading.Event(), threading.Event()
+        threading.Thread(target=self._await_late_hardware, args=(wizard, ended), name="late", daemon=True).start()
 
         def see() -> None:
             if asks(wizard):

@@ -352,6 +352,14 @@ class Wizard:
             self._save(self.state)
         self.changed()
 
+    def if_at(self, at: str, act: Callable[[], None]) -> bool:
+        """Do something that nobody answers meanwhile, if `at` is what is shown; whether it was."""
+        with self._lock:
+            if at != self.at:
+                return False
+            act()
+        return True
+
     def show_faults(self, file: str, faults: Sequence[str]) -> None:
         """Show what is wrong with a preset file."""
         with self._lock:

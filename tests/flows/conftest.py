@@ -34,6 +34,7 @@ GROUPS = {
     "test_webmail": "village",
     "test_wizard": "village",
     "test_story": "village",
+    "test_radio": "village",
     "test_links": "village",
     "test_machine": "village",
     "test_first_boot": "cards",
@@ -42,6 +43,9 @@ GROUPS = {
     "test_first_screen": "cards",
 }
 """Test modules that share a machine, and so a worker; others stand for themselves. The longest comes first."""
+
+WIZARD = {"test_wizard", "test_story", "test_radio"}
+"""Test modules that need the wizard in the image."""
 
 STARTED = re.compile(r"\b(?:Started|Finished|Reached target|Mounted|Listening on)\b")
 """What systemd prints for each unit that it has brought up: near 80 times on a first boot."""
@@ -61,7 +65,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that two workers have done at about the same time."""
     for item in items:
-        if GROUPS.get(item.path.stem) == "wizard" and isinstance(item, pytest.Function):
+        if item.path.stem in WIZARD and isinstance(item, pytest.Function):
             item.fixturenames.insert(0, "wizard_in_the_image")
     order = list(GROUPS)
     items.sort(key=lambda item: order.index(item.path.stem) if item.path.stem in order else len(order))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,20 @@ from tests.lab.machine import Machine
 
 SOCKET = "/run/mojomail/firstboot-state"
 JOURNAL = "/var/lib/mojomail/firstboot/journal.json"
-ASK = f"perl -MIO::Socket::UNIX -e 'print for IO::Socket::UNIX->new(\"{SOCKET}\")->getlines'"
+ASK = f"""perl -MIO::Socket::UNIX -e '
+    my ($before, $seconds) = @ARGV;
+    my $until = time + $seconds;
+    while (1) {{
+        my $asked = IO::Socket::UNIX->new("{SOCKET}");
+        my $told = $asked ? join "", $asked->getlines : "";
+        chomp $told;
+        if ( $told ne $before || time >= $until ) {{ print $told; last }}
+        select undef, undef, undef, 0.2;
+    }}' """
+"""Prints what is told, once it is not what it was before; the two arguments: that, and after how many seconds anyhow.
+To begin a program for each look would take the emulated machine longer than what it is waited for."""
+AT_ONCE = 5
+"""Seconds that one such command waits."""
 ANSWERED = 120.0
 """Seconds until the screen after an answer: some are looked up by other programs, and all is emulated."""
 APPLIED = 900.0
@@ -32,9 +46,16 @@ class WizardRoom:
 
     def told(self) -> Told:
         """What is on the screen; {} while there is nobody to ask."""
-        asked = self.node.execute(ASK)
+        return self._read(self._ask())
+
+    def _ask(self, before: str = "", seconds: float = 0) -> str:
+        """What is told; with `before` and `seconds` that it changes from that is waited for."""
+        return self.node.execute(f"{ASK} {shlex.quote(before)} {seconds}").stdout
+
+    @staticmethod
+    def _read(said: str) -> Told:
         try:
-            told: Told = json.loads(asked.stdout)
+            told: Told = json.loads(said)
         except ValueError:
             return {}
         return told
@@ -42,10 +63,13 @@ class WizardRoom:
     def wait_for(self, what: str, condition: Callable[[Told], object], limit: float = ANSWERED) -> Told:
         """Wait until what is on the screen fits; gives it."""
         last: Told = {}
+        said = ""
 
         def fits() -> Told:
+            nonlocal said
+            said = self._ask(said, AT_ONCE if said or last else 0)
             last.clear()
-            last.update(self.told())
+            last.update(self._read(said))
             return last if last and condition(last) else {}
 
         try:

@@ -46,6 +46,10 @@ class MadeUp(Surroundings):
     def sockets(self) -> list[str]:
         return list(self._sockets)
 
+    def find_socket(self, name: str) -> None:
+        """One more is found."""
+        self._sockets.append(name)
+
     def tethers(self) -> list[str]:
         return list(self._tethers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -229,6 +230,52 @@ def test_a_right_preset_waits_for_hardware_that_is_found_late(
     put(tmp_path, LEAST + text)
     wizard = settle(tmp_path, around, monkeypatch)
     assert wizard.at == "apply", wizard.faults
+
+
+def late(root: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[service.Setup, Wizard, MadeUp]:
+    """A start at which hardware that a file asks for is not there in time."""
+    monkeypatch.setattr(service, "HARDWARE", 0.0)
+    monkeypatch.setattr(service, "LATE_AGAIN", 0.01)
+    put(root, LEAST + text)
+    around = MadeUp(radios=["wlan0"], sockets=["eth0"])
+    setup, wizard = service.Setup(root), wizard_at(root, around)
+    setup.site = site_at(root, around=around)
+    setup._wait_for_hardware(wizard)
+    take_in(wizard, root)
+    assert wizard.at == "preset"
+    return setup, wizard, around
+
+
+TWO_SOCKETS = "network: {kind: ethernet}\nlink: {kind: ethernet}\n"
+
+
+def test_a_preset_is_taken_when_its_hardware_comes_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, wizard, around = late(tmp_path, TWO_SOCKETS, monkeypatch)
+    assert (tmp_path / FOLDER / MISTAKES).exists()
+    waiting = threading.Thread(target=setup._await_late_hardware, args=(wizard, threading.Event()))
+    waiting.start()
+    waiting.join(0.2)
+    assert waiting.is_alive() and wizard.at == "preset"
+    around.find_socket("eth1")
+    waiting.join(10)
+    assert wizard.at == "apply", wizard.faults
+    assert not (tmp_path / FOLDER / MISTAKES).exists()
+
+
+def test_late_hardware_takes_no_answer_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, wizard, around = late(tmp_path, TWO_SOCKETS, monkeypatch)
+    assert wizard.answer("preset", "ask")
+    around.find_socket("eth1")
+    setup._await_late_hardware(wizard, threading.Event())
+    assert wizard.at == "language"
+
+
+def test_what_is_wrong_without_hardware_stays_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, wizard, around = late(tmp_path, f"{TWO_SOCKETS}langage: en\n", monkeypatch)
+    around.find_socket("eth1")
+    setup._await_late_hardware(wizard, threading.Event())
+    assert wizard.at == "preset"
+    assert [line for line in wizard.faults if "langage" in line] == list(wizard.faults)
 
 
 def test_what_the_node_would_choose_waits_for_hardware_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
