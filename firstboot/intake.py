@@ -64,6 +64,7 @@ def lacking(wizard: Wizard, root: Path) -> bool:
         return False
     finally:
         wizard.state = before
+        wizard.forget_suggestions()
     return False
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import select
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Terminal:
     ask: Callable[[str], str]
     ask_unseen: Callable[[str], str]
     out: TextIO
+    wait: Callable[[float], bool] = lambda seconds: True
+    """Whether a line was entered, after so many seconds at most."""
 
     @classmethod
     def standard(cls) -> Terminal:
@@ -41,7 +44,10 @@ class Terminal:
                 raise EOFError
             return line.removesuffix("\n")
 
-        return cls(ask, getpass.getpass, sys.stdout)
+        def wait(seconds: float) -> bool:
+            return bool(select.select([sys.stdin], [], [], seconds)[0])
+
+        return cls(ask, getpass.getpass, sys.stdout, wait)
 
 
 class PlainText:
@@ -83,8 +89,13 @@ class PlainText:
         shown = f" [{screen.value}]" if screen.value and (screen.look != "secret" or screen.suggested) else ""
         prompt = f"{shown} ({BACK} goes back) > " if screen.can_go_back else f"{shown} > "
         unseen = screen.look == "secret" and not screen.suggested
+        if not unseen:
+            print(prompt, end="", file=self.terminal.out, flush=True)
+            while not self.terminal.wait(PAUSE):
+                if self.wizard.at != screen.at:  # a phone has answered, or nobody needs to any more
+                    return
         try:
-            typed = (self.terminal.ask_unseen if unseen else self.terminal.ask)(prompt)
+            typed = self.terminal.ask_unseen(prompt) if unseen else self.terminal.ask("")
         except EOFError:
             self._pause()
             return

@@ -97,14 +97,16 @@ class Setup:
         self._lacks = lacks
 
     def _await_late_hardware(self, wizard: Wizard, ended: threading.Event) -> None:
-        """Take in a file that asked for hardware which was not there, once it is, unless somebody has answered."""
-        if not self._lacks:
-            return
+        """Take in a preset that asked for hardware which was not there, once it is, unless somebody has answered."""
         looking = Wizard(self.journal, self.site.around, start=State())
-        while wizard.at == PRESET and not ended.wait(LATE_AGAIN):
-            if not lacking(looking, self.site.root):
+        while self._lacks and wizard.at == PRESET and not ended.wait(LATE_AGAIN):
+            try:
+                if lacking(looking, self.site.root):
+                    continue
                 wizard.if_at(PRESET, lambda: take_in(wizard, self.site.root))
                 return
+            except OSError as error:  # a card that cannot be read may be read the next time
+                log.warning("%s", error)
 
     def run(self, wizard: Wizard, *, text: bool, phone: bool) -> None:
         """Until the wizard is done: in pictures or plain text, with or without phones."""

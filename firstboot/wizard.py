@@ -217,7 +217,7 @@ class Wizard:
             self._set_clock(moment)
         here = self.at
         answers, here = self._with(here, value)
-        self._forget_suggestions(answers)
+        self._forget_outdated(answers)
         self.state = replace(self.state, answers=answers)
         where = self._after(here, spot.step.chapter)
         if where == APPLY:
@@ -240,7 +240,11 @@ class Wizard:
             answers = answers.with_answer(previous, "no")
         return answers, previous
 
-    def _forget_suggestions(self, answers: Answers) -> None:
+    def forget_suggestions(self) -> None:
+        """What was made up, nobody has seen: it is made up anew, from what there is by then."""
+        self._suggested.clear()
+
+    def _forget_outdated(self, answers: Answers) -> None:
         """What was made up from earlier answers is made up anew; passwords stay, so that Back does not change them."""
         if answers != self.answers:
             names = ("password", "passphrase")
@@ -364,6 +368,7 @@ class Wizard:
         """Show what is wrong with a preset file."""
         with self._lock:
             self.fault_file, self.faults = file, tuple(faults)
+            self.forget_suggestions()
             self.state = replace(self.state, at=PRESET)
         self.changed()
 

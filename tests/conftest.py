@@ -27,7 +27,10 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is `long`, but with MOJOMAIL_LONG=1, and tell the report."""
-    if not os.environ.get("MOJOMAIL_LONG"):
+    if os.environ.get("MOJOMAIL_LONG"):
+        for told in LEFT_OUT.glob("*.txt"):
+            told.unlink(missing_ok=True)
+    else:
         left_out = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

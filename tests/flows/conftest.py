@@ -39,12 +39,10 @@ GROUPS = {
     "test_machine": "village",
     "test_first_boot": "cards",
     "test_power_cut": "cards",
-    "test_late_devices": "cards",
-    "test_first_screen": "cards",
 }
-"""Test modules that share a machine, and so a worker; others stand for themselves. The longest comes first."""
+"""Test modules that share a machine, and so a worker; others stand for themselves. The longest group comes first."""
 
-WIZARD = {"test_wizard", "test_story", "test_radio"}
+WIZARD = {"test_wizard", "test_story", "test_radio", "test_late_devices", "test_first_screen"}
 """Test modules that need the wizard in the image."""
 
 STARTED = re.compile(r"\b(?:Started|Finished|Reached target|Mounted|Listening on)\b")
@@ -63,7 +61,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that two workers have done at about the same time."""
+    """Begin with what takes longest; and tests of the wizard need one."""
     for item in items:
         if item.path.stem in WIZARD and isinstance(item, pytest.Function):
             item.fixturenames.insert(0, "wizard_in_the_image")
@@ -203,7 +201,8 @@ def second(image: Path, out: Path) -> Iterator[Machine]:
             machine.wait_for_login(LIMITS["virt"])
             assert "FAILED" not in machine.console.text, "a unit failed in the boot after the reset"
             assert not machine.control.wait_until_ready(10), "somebody speaks on the lab's port, who was not asked to"
-            machine.power_cut(seed=SEED)
+            cut = machine.power_cut(seed=SEED)
+            assert not machine.is_on and cut > 0
             machine.silent = False
             machine.start()
             pull_cables(machine)
@@ -219,7 +218,7 @@ def pull_cables(machine: Machine) -> None:
         machine.link(False, card)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def raspi3b(image: Path, out: Path, measure: Measure) -> Iterator[Machine]:
     """The shipped image on QEMU's Pi 3, with the Pi's own device tree, SD controller and USB."""
     with Machine(image, LANES["raspi3b"], logs=out / "raspi3b", name="raspi3b", seed=SEED) as machine:

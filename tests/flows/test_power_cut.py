@@ -31,10 +31,17 @@ def test_a_cut_card_has_a_file_system_that_mends_itself(second: Machine, tmp_pat
 def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(second: Machine, tmp_path: Path) -> None:
     """Read from the card. That a machine starts from such a card: see `second`, which has lost its power once."""
     # what nobody asks to be flushed stays in memory, however long this takes (the kernel's admin-guide/sysctl/vm.rst)
-    second.succeed("cd /proc/sys/vm; echo 0 > dirty_writeback_centisecs; echo 360000 > dirty_expire_centisecs")
+    second.succeed(
+        "cd /proc/sys/vm; cat dirty_writeback_centisecs dirty_expire_centisecs > /run/were"
+        "; echo 0 > dirty_writeback_centisecs; echo 360000 > dirty_expire_centisecs"
+    )
     before = second.write_log.flush_points[-1]
     second.succeed("echo lost > /root/lost; echo kept > /root/kept; sync /root/kept")
     kept = second.write_log.flush_points[-1]
+    second.succeed(
+        "cd /proc/sys/vm; { read a; read b; } < /run/were; echo $a > dirty_writeback_centisecs"
+        "; echo $b > dirty_expire_centisecs"
+    )
     assert kept > before
     card = tmp_path / "cut.img"
     assert second.copy_cut(card, kept) == kept

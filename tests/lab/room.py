@@ -14,19 +14,18 @@ from tests.lab.machine import Machine
 SOCKET = "/run/mojomail/firstboot-state"
 JOURNAL = "/var/lib/mojomail/firstboot/journal.json"
 ASK = f"""perl -MIO::Socket::UNIX -e '
-    my ($before, $seconds) = @ARGV;
-    my $until = time + $seconds;
+    my ($before, $looks) = @ARGV;
     while (1) {{
         my $asked = IO::Socket::UNIX->new("{SOCKET}");
         my $told = $asked ? join "", $asked->getlines : "";
         chomp $told;
-        if ( $told ne $before || time >= $until ) {{ print $told; last }}
+        if ( $told ne $before || $looks-- <= 0 ) {{ print $told; last }}
         select undef, undef, undef, 0.2;
     }}' """
-"""Prints what is told, once it is not what it was before; the two arguments: that, and after how many seconds anyhow.
+"""Prints what is told, once it is not what it was before; its arguments: that, and after how many more looks anyhow.
 To begin a program for each look would take the emulated machine longer than what it is waited for."""
-AT_ONCE = 5
-"""Seconds that one such command waits."""
+LOOKS = 25
+"""Looks of one such command, five a second."""
 ANSWERED = 120.0
 """Seconds until the screen after an answer: some are looked up by other programs, and all is emulated."""
 APPLIED = 900.0
@@ -48,9 +47,9 @@ class WizardRoom:
         """What is on the screen; {} while there is nobody to ask."""
         return self._read(self._ask())
 
-    def _ask(self, before: str = "", seconds: float = 0) -> str:
-        """What is told; with `before` and `seconds` that it changes from that is waited for."""
-        return self.node.execute(f"{ASK} {shlex.quote(before)} {seconds}").stdout
+    def _ask(self, before: str = "", looks: int = 0) -> str:
+        """What is told, "" while there is nobody to ask; `looks` more are made while it is still as `before`."""
+        return self.node.execute(f"{ASK} {shlex.quote(before)} {looks}").stdout
 
     @staticmethod
     def _read(said: str) -> Told:
@@ -63,11 +62,11 @@ class WizardRoom:
     def wait_for(self, what: str, condition: Callable[[Told], object], limit: float = ANSWERED) -> Told:
         """Wait until what is on the screen fits; gives it."""
         last: Told = {}
-        said = ""
+        said: str | None = None
 
         def fits() -> Told:
             nonlocal said
-            said = self._ask(said, AT_ONCE if said or last else 0)
+            said = self._ask() if said is None else self._ask(said, LOOKS)
             last.clear()
             last.update(self._read(said))
             return last if last and condition(last) else {}
@@ -131,6 +130,7 @@ class WizardRoom:
         self.node.shutdown(300)
         self.node.start()
         self.node.wait_for_control(limit)
+        self.node.settle(limit)  # its keyboard may be found later than the screen shows something
         self.wait_for_state_screen(limit)
 
     def open_menu(self, password: str) -> None:

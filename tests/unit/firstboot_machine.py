@@ -46,9 +46,10 @@ class MadeUp(Surroundings):
     def sockets(self) -> list[str]:
         return list(self._sockets)
 
-    def find_socket(self, name: str) -> None:
+    def find(self, *, radio: str = "", socket: str = "") -> None:
         """One more is found."""
-        self._sockets.append(name)
+        self._radios += [radio] if radio else []
+        self._sockets += [socket] if socket else []
 
     def tethers(self) -> list[str]:
         return list(self._tethers)
@@ -142,7 +143,12 @@ class Quick(Disk):
 
 def wizard_at(folder: Path, around: Surroundings | None = None) -> Wizard:
     """The wizard of a node whose root is `folder`."""
-    return Wizard(Journal(folder, Seal(), Quick()), around or MadeUp())
+    return Wizard(journal_at(folder), around or MadeUp())
+
+
+def journal_at(folder: Path) -> Journal:
+    """The journal of a node whose root is `folder`."""
+    return Journal(folder, Seal(), Quick())
 
 
 def site_at(folder: Path, programs: Programs | None = None, around: Surroundings | None = None) -> Site:

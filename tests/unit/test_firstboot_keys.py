@@ -139,6 +139,27 @@ def test_the_plain_text_front_end_leads_through_the_whole_set_up(tmp_path: Path)
     assert "! Only small English letters" in out.getvalue() and "By phone: ..." in out.getvalue()
 
 
+def test_plain_text_does_not_wait_for_an_answer_that_a_phone_has_given(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path, MadeUp())
+    asked: list[str] = []
+
+    def wait(seconds: float) -> bool:
+        if wizard.at != "name":
+            return True
+        wizard.answer("name", "hubli")
+        return False
+
+    def ask(prompt: str) -> str:
+        asked.append(wizard.at)
+        if wizard.at != "keyboard" and wizard.answers.get("name"):
+            raise KeyboardInterrupt
+        return ""
+
+    with pytest.raises(KeyboardInterrupt):
+        PlainText(wizard, Terminal(ask, ask, io.StringIO(), wait), lambda: "", lambda: None).run()
+    assert "name" not in asked and wizard.answers.get("name") == "hubli"
+
+
 @pytest.mark.parametrize(
     ("values", "outcome"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from firstboot.preset import REMOVED, read_preset
 from firstboot.redacting import redact
 from firstboot.settings import settings_from
 from firstboot.wizard import Wizard
-from tests.unit.firstboot_machine import SECRETS, MadeUp, Quick, site_at, walk, wizard_at
+from tests.unit.firstboot_machine import SECRETS, MadeUp, Quick, journal_at, site_at, walk, wizard_at
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "overlay/boot/firmware/mojomail.yaml.example"
@@ -232,48 +232,70 @@ def test_a_right_preset_waits_for_hardware_that_is_found_late(
     assert wizard.at == "apply", wizard.faults
 
 
-def late(root: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[service.Setup, Wizard, MadeUp]:
-    """A start at which hardware that a file asks for is not there in time."""
-    monkeypatch.setattr(service, "HARDWARE", 0.0)
-    monkeypatch.setattr(service, "LATE_AGAIN", 0.01)
-    put(root, LEAST + text)
-    around = MadeUp(radios=["wlan0"], sockets=["eth0"])
-    setup, wizard = service.Setup(root), wizard_at(root, around)
-    setup.site = site_at(root, around=around)
-    setup._wait_for_hardware(wizard)
-    take_in(wizard, root)
-    assert wizard.at == "preset"
-    return setup, wizard, around
+class Started:
+    """A start of the machine at which hardware that a file asks for is not there in time: the screen tells so.
+
+    around  the hardware that there is; `then` is what happens at the screen
+    """
+
+    def __init__(self, root: Path, text: str, around: MadeUp, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(service, "HARDWARE", 0.0)
+        monkeypatch.setattr(service, "LATE_AGAIN", 0.01)
+        monkeypatch.setattr(service.Setup, "_work", lambda setup, wizard, network: None)
+        monkeypatch.setattr(service.Setup, "_run_text", lambda setup, wizard, aside: self._sit(wizard))
+        put(root, LEAST + text)
+        self.around, self.then = around, list[Callable[[Wizard], object]]()
+        self._setup = service.Setup(root)
+        self._setup.site, self._setup.journal = site_at(root, around=around), journal_at(root)
+
+    def _sit(self, wizard: Wizard) -> None:
+        """Somebody sits at the screen, and does one thing after another."""
+        late = [thread for thread in threading.enumerate() if thread.name == "late"]
+        assert late
+        for act in self.then:
+            act(wizard)
+        for thread in late:
+            thread.join(10)
+        assert not [thread for thread in late if thread.is_alive()]
+
+    def run(self) -> Wizard:
+        """From the power-on to where it stands afterwards."""
+        wizard = self._setup.begin()
+        assert wizard.at == "preset"
+        self._setup.run(wizard, text=True, phone=False)
+        return wizard
 
 
 TWO_SOCKETS = "network: {kind: ethernet}\nlink: {kind: ethernet}\n"
 
 
-def test_a_preset_is_taken_when_its_hardware_comes_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup, wizard, around = late(tmp_path, TWO_SOCKETS, monkeypatch)
-    assert (tmp_path / FOLDER / MISTAKES).exists()
-    waiting = threading.Thread(target=setup._await_late_hardware, args=(wizard, threading.Event()))
-    waiting.start()
-    waiting.join(0.2)
-    assert waiting.is_alive() and wizard.at == "preset"
-    around.find_socket("eth1")
-    waiting.join(10)
+@pytest.mark.parametrize(
+    ("text", "found"), [(TWO_SOCKETS, {"socket": "eth1"}), ("link: {kind: ethernet}\n", {"radio": "wlan0"})]
+)
+def test_a_preset_is_taken_when_its_hardware_comes_after_all(
+    text: str, found: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = Started(tmp_path, text, MadeUp(radios=[], sockets=["eth0"]), monkeypatch)
+    beside = tmp_path / FOLDER / MISTAKES
+    started.then = [lambda wizard: beside.stat(), lambda wizard: started.around.find(**found)]
+    wizard = started.run()
     assert wizard.at == "apply", wizard.faults
-    assert not (tmp_path / FOLDER / MISTAKES).exists()
+    assert not beside.exists()
 
 
 def test_late_hardware_takes_no_answer_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup, wizard, around = late(tmp_path, TWO_SOCKETS, monkeypatch)
-    assert wizard.answer("preset", "ask")
-    around.find_socket("eth1")
-    setup._await_late_hardware(wizard, threading.Event())
-    assert wizard.at == "language"
+    started = Started(tmp_path, TWO_SOCKETS, MadeUp(sockets=["eth0"]), monkeypatch)
+    started.then = [
+        lambda wizard: wizard.answer("preset", "ask"),
+        lambda wizard: started.around.find(socket="eth1"),
+    ]
+    assert started.run().at == "language"
 
 
 def test_what_is_wrong_without_hardware_stays_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup, wizard, around = late(tmp_path, f"{TWO_SOCKETS}langage: en\n", monkeypatch)
-    around.find_socket("eth1")
-    setup._await_late_hardware(wizard, threading.Event())
+    started = Started(tmp_path, f"{TWO_SOCKETS}langage: en\n", MadeUp(sockets=["eth0"]), monkeypatch)
+    started.then = [lambda wizard: started.around.find(socket="eth1")]
+    wizard = started.run()
     assert wizard.at == "preset"
     assert [line for line in wizard.faults if "langage" in line] == list(wizard.faults)
 
