@@ -91,7 +91,7 @@ def _dongle(link: Link, use: PinUse) -> str:
     return keyfile(LINK, "gsm", "uplink", sections, metered="1", **by_hand)
 
 
-def _link(link: Link, radio: str, socket: str, use: PinUse) -> str:
+def _link(link: Link, radio: str, sockets: list[str], use: PinUse) -> str:
     auto = {"ipv4": {"method": "auto"}, "ipv6": {"method": "auto"}}
     if link.kind == "dongle":
         return _dongle(link, use)
@@ -99,7 +99,8 @@ def _link(link: Link, radio: str, socket: str, use: PinUse) -> str:
         drivers = {"driver": "".join(f"{driver};" for driver in TETHERS)}
         return keyfile(LINK, "ethernet", "uplink", {"match": drivers, **auto}, metered="1")
     if link.kind == "ethernet":
-        return keyfile(LINK, "ethernet", "uplink", auto, **{"interface-name": socket})
+        names = {"interface-name": "".join(f"{socket};" for socket in sockets)}
+        return keyfile(LINK, "ethernet", "uplink", {"match": names, **auto})
     sections: dict[str, Mapping[str, str]] = {"wifi": {"mode": "infrastructure", "ssid": network_name(link.wifi)}}
     if link.passphrase:
         sections["wifi-security"] = {"key-mgmt": "wpa-psk", "psk": escape(link.passphrase)}
@@ -107,7 +108,7 @@ def _link(link: Link, radio: str, socket: str, use: PinUse) -> str:
 
 
 def places(settings: Settings, around: Surroundings) -> dict[str, str]:
-    """Which interface is what: lan-wifi, lan-cable, link-wifi, link-cable.
+    """Which interface is what: lan-wifi, lan-cable, link-wifi.
 
     A second radio is a USB one, which makes a better access point than the Pi's own.
     """
@@ -119,9 +120,15 @@ def places(settings: Settings, around: Surroundings) -> dict[str, str]:
         found["lan-cable"] = sockets.pop(0) if sockets else "eth0"
     if settings.link.kind == "wifi":
         found["link-wifi"] = radios[0] if radios else "wlan0"
-    if settings.link.kind == "ethernet":
-        found["link-cable"] = sockets[0] if sockets else "eth0"
     return found
+
+
+def link_sockets(settings: Settings, around: Surroundings) -> list[str]:
+    """The sockets that a link by cable may be in: all that the village does not have."""
+    if settings.link.kind != "ethernet":
+        return []
+    village = places(settings, around).get("lan-cable")
+    return [socket for socket in around.sockets() or ["eth0", "eth1"] if socket != village]
 
 
 def keyfiles(settings: Settings, around: Surroundings, use: PinUse = "untried") -> dict[str, str]:
@@ -133,7 +140,7 @@ def keyfiles(settings: Settings, around: Surroundings, use: PinUse = "untried") 
     if settings.ethernet:
         made[LAN_CABLE] = _cable(settings, at["lan-cable"])
     if settings.link.kind != "none":
-        made[LINK] = _link(settings.link, at.get("link-wifi", ""), at.get("link-cable", ""), use)
+        made[LINK] = _link(settings.link, at.get("link-wifi", ""), link_sockets(settings, around), use)
     return {name + ENDING: text for name, text in made.items()}
 
 
@@ -143,7 +150,7 @@ def firewall(settings: Settings, around: Surroundings) -> str:
     A phone asks for an address before it has one, so that question is let in by interface.
     """
     at = places(settings, around)
-    uplinks = [name for what, name in at.items() if what.startswith("link-")]
+    uplinks = [at["link-wifi"]] if "link-wifi" in at else link_sockets(settings, around)
     if settings.link.kind in ("phone", "dongle"):
         uplinks += ["usb0", "usb1", *around.tethers()]
     served = [at["lan-wifi"]] if "lan-wifi" in at else []

@@ -67,7 +67,9 @@ class Phone:
 
 @pytest.fixture
 def phone(tv: WizardRoom) -> Phone:
-    """The TV's node as if it had been switched on with a radio, and a phone."""
+    """The TV's node as if it had been switched on with a radio and no village cable, and a phone."""
+    tv.node.link(False, "lan")  # whose router has just the addresses that the Wi-Fi has
+    tv.node.wait_until("! ip -4 address show dev eth0 | grep -q inet", limit=60)
     tv.node.succeed("systemctl stop mojomail-firstboot.service", limit=120)
     tv.node.succeed("modprobe mac80211_hwsim radios=2 && ip netns add phone", limit=120)
     tv.node.succeed("iw phy $(cat /sys/class/net/wlan1/phy80211/name) set netns name phone", limit=60)

@@ -123,7 +123,7 @@ def test_the_access_point_speaks_wpa2_alone_and_protects_no_management_frames() 
     [
         (Link("dongle", apn="jionet", pin="0042"), ("type=gsm", "apn=jionet", "pin=0042", "metered=1")),
         (Link("phone"), ("driver=rndis_host;cdc_ether;cdc_ncm;ipheth;", "zone=uplink")),
-        (Link("ethernet"), ("interface-name=eth1", "method=auto")),
+        (Link("ethernet"), ("interface-name=eth1;", "method=auto")),
         (Link("wifi", wifi="School", passphrase="good-pass"), ("ssid=School", "psk=good-pass", "interface-name=wlan0")),
         (Link("wifi", wifi="Open"), ("ssid=Open",)),
     ],
@@ -145,6 +145,15 @@ def test_the_firewall_hands_out_addresses_to_the_village_and_shuts_the_link_out(
     settings = Settings("en", "us", "UTC", "rampur", point, "", Link("ethernet"), ())
     text = firewall(settings, MadeUp())
     assert 'uplinks { "eth0" }' in text and 'iifname { "wlan0" } udp dport 67 accept' in text
+
+
+def test_a_link_by_cable_may_be_in_any_socket_that_the_village_has_not() -> None:
+    point = AccessPoint("IN", "Post", "good-pass")
+    settings = Settings("en", "us", "UTC", "rampur", point, "", Link("ethernet"), ())
+    around = MadeUp(sockets=("eth0", "eth1"))
+    assert "\n[match]\ninterface-name=eth0;eth1;\n" in keyfiles(settings, around)["mojomail-link.nmconnection"]
+    assert 'uplinks { "eth0", "eth1" }' in firewall(settings, around)
+    assert 'uplinks { "eth1" }' in firewall(replace(settings, ethernet="serve"), around)
 
 
 @pytest.mark.parametrize(("text", "kept"), [("plain", "plain"), (" a ", "\\sa\\s"), ("\\", "\\\\")])
