@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import SEED, Measure
-from tests.cuts.conftest import KEEPER, OWN, SECRET, TYPED, Run
 from tests.cuts.replay import Look, Replay
+from tests.cuts.setups import KEEPER, OWN, SECRET, TYPED, Run
 from tests.flows.conftest import LIMITS, bundle_if_it_fails
 from tests.lab import qemu
 from tests.lab.machine import LANES, Machine
