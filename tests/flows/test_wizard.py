@@ -82,6 +82,7 @@ def test_enter_alone_gives_a_working_node(tv: WizardRoom) -> None:
     assert tv.node.succeed("nmcli -g connection.zone connection show mojomail-link").strip() == "uplink"
 
 
+@pytest.mark.long
 def test_back_shows_each_answer_again_and_another_one_counts(tv: WizardRoom) -> None:
     tv.go_through({"name": "rampur"}, until="keeper.password")
     told = tv.back()

@@ -28,6 +28,8 @@ LOOKS = 25
 """Looks of one such command, five a second."""
 ANSWERED = 120.0
 """Seconds until the screen after an answer: some are looked up by other programs, and all is emulated."""
+FOUND = 300.0
+"""Seconds until a keyboard is found: on a first boot it may be later than the first screen."""
 APPLIED = 900.0
 """Seconds until everything is in force and tried out."""
 BUSY = ("apply", "test")
@@ -184,7 +186,9 @@ class WizardRoom:
 
     def go_through(self, answers: Mapping[str, str], *, until: str = "ready") -> Told:
         """Answer screen after screen, as given or by Enter alone, up to the screen `until`."""
-        told = self.wait_for("a screen to answer", lambda now: now["field"] != "busy")
+        told = self.wait_for(
+            "a screen to answer, and a keyboard", lambda now: now["field"] != "busy" and now["keyboard"], FOUND
+        )
         left = set(answers)
         while told["screen"] != until:
             at = told["screen"]
