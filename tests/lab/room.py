@@ -187,7 +187,9 @@ class WizardRoom:
     def go_through(self, answers: Mapping[str, str], *, until: str = "ready") -> Told:
         """Answer screen after screen, as given or by Enter alone, up to the screen `until`."""
         told = self.wait_for(
-            "a screen to answer, and a keyboard", lambda now: now["field"] != "busy" and now["keyboard"], FOUND
+            "a screen to answer, and a keyboard",
+            lambda now: now["field"] != "busy" and now.get("keyboard", True),
+            FOUND,
         )
         left = set(answers)
         while told["screen"] != until:
