@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import SEED
-from tests.flows.conftest import LIMITS, bundle_if_it_fails
-from tests.flows.mailoffice import ARRIVES, ASHA, FRIEND, RAVI, letter, set_up
+from tests.cuts.replay import Replay
+from tests.flows.conftest import LIMITS, bundle_if_it_fails, start_without_cables
+from tests.flows.mailoffice import ARRIVES, ASHA, FRIEND, RAVI, letter, letters, set_up
 from tests.imagefiles import mended_root, read
 from tests.lab.machine import LANES, Machine
+from tests.lab.room import APPLIED, WizardRoom
 from tests.lab.world import World
+from tests.lab.writelog import WriteLog
 
 
 def test_a_cut_card_has_a_file_system_that_mends_itself(second: Machine, tmp_path: Path) -> None:
@@ -29,7 +33,7 @@ def test_a_cut_card_has_a_file_system_that_mends_itself(second: Machine, tmp_pat
 
 
 def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(second: Machine, tmp_path: Path) -> None:
-    """Read from the card. That a machine starts from such a card: see `second`, which has lost its power once."""
+    """Read from the card; a machine starts from one below."""
     # what nobody asks to be flushed stays in memory, however long this takes (the kernel's admin-guide/sysctl/vm.rst)
     second.succeed(
         "cd /proc/sys/vm; cat dirty_writeback_centisecs dirty_expire_centisecs > /run/were"
@@ -48,6 +52,55 @@ def test_a_power_cut_takes_what_was_not_flushed_and_nothing_else(second: Machine
     root = mended_root(card, tmp_path / "root")
     assert read(root, "/root/kept") == "kept\n"
     assert not read(root, "/root/lost")
+
+
+ANSWERS = {
+    "name": "rampur",
+    "keeper.password": letters(12),
+    "people.0.name": "Asha Rao",
+    "people.0.password": letters(12),
+}
+FOLDER = "/var/lib/mojomail/firstboot"
+
+
+def test_a_set_up_whose_power_is_cut_goes_on_where_it_was_and_ends_well(
+    second: Machine, image: Path, tmp_path: Path
+) -> None:
+    """One typed on the TV, cut while its answers come into force; tests/cuts does so at many points."""
+    room, before = WizardRoom(second), len(second.write_log.flush_points)
+    room.wait_for_screen("language")
+    room.go_through(ANSWERS)
+    assert_each_answer_stays(room.seen, image, second.write_log, before, tmp_path)
+    room.enter("start")
+    flushes = len(second.write_log.flush_points) + random.Random(f"{SEED} set-up").randint(1, 40)
+    second.wait_until(
+        lambda: len(second.write_log.flush_points) >= flushes or room.told().get("screen") == "test", APPLIED, "the cut"
+    )
+    second.power_cut(seed=SEED)
+    assert not second.is_on
+    start_without_cables(second)
+    told = room.wait_for("the end of the work", lambda now: now["field"] != "busy", APPLIED)
+    assert told["screen"] == "test", "nobody is asked again what was answered"
+    room.finish()
+    assert second.succeed("hostname").strip() == "rampur"
+    (person,) = json.loads(second.succeed("mojomail person list --json"))
+    assert person["login"] == "asha"
+    assert second.succeed("systemctl --failed --plain --no-legend") == ""
+
+
+def assert_each_answer_stays(way: list[str], image: Path, log: WriteLog, before: int, work: Path) -> None:
+    """At each flush since the first question, the card has an answer more than before, or as many."""
+    way, furthest = [*way, "ready"], 0
+    replay, points = Replay(image, log, work), log.flush_points[before:]
+    for point in points:
+        replay.advance(point)
+        with replay.look() as look:
+            written = look.read(f"{FOLDER}/journal.json")
+            assert written is not None or furthest == 0
+            at = way.index(json.loads(written)["at"]) if written else 0
+            assert at >= furthest, f"after {way[furthest]} comes {way[at]}"
+            furthest = at
+    assert way[furthest] == "ready", "the last answer is on the card before the summary is shown"
 
 
 @pytest.mark.long
