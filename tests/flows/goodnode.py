@@ -54,6 +54,15 @@ EXPLAINED: tuple[Explained, ...] = (
         PI,
     ),
     Explained(
+        r"dovecot: [\w-]+: Error: conn unix:stats-writer .*: Timeout waiting for handshake response .*",
+        "Dovecot gives its own processes 5 s to greet each other, which a busy host may not leave them",
+    ),
+    Explained(
+        r"dovecot: anvil: Fatal: Failed to read configuration: fd_read\(\) failed: Interrupted system call .*"
+        r"|dovecot: master: Error: service\(anvil\): command startup failed, throttling for .*",
+        "Dovecot's own alarm may meet such a process as it reads its settings; it is started again 2 s later",
+    ),
+    Explained(
         r"kernel: vc4_\w+ \w+\.\w+: .*|kernel: vc4-drm .*|kernel: bcm2835-power .*",
         "QEMU has no VideoCore IV",
         PI,
