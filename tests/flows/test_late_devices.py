@@ -36,7 +36,9 @@ def test_the_wizard_waits_for_keyboard_and_tv_and_a_phone_does_without_them(
     machine = Machine(image, lane, wires=wires, append=f"video={TV}:d", logs=logs, name="late", seed=SEED)
     with machine as node, bundle_if_it_fails(machine):
         node.start()
+        node.wait_for_login(LIMITS["virt"])
         node.wait_for_control(LIMITS["virt"])
+        node.settle()
         room = WizardRoom(node)
         told = room.wait_for_screen("language", LIMITS["virt"])
         assert not told["keyboard"]
