@@ -17,7 +17,7 @@ from tests.lab.world import World
 PAINTED = 100_000
 """Pixels that differ from the first: the panel beside the question has them, a screen full of text has not."""
 DRIVER = "virtio_gpu"
-"""What drives the screen. Left out at the boot, there is none, as on a Pi whose TV is off; QEMU has no TV to plug in."""
+"""What drives the screen. Left out at the boot there is none, as on a Pi whose TV is off: QEMU has no TV to plug in."""
 
 
 def without_a_keyboard(board: tuple[str, ...]) -> tuple[str, ...]:
