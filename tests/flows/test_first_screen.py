@@ -17,7 +17,7 @@ from tests.lab.room import WizardRoom
 FIRST_SCREEN = 20.0
 """Seconds from the start of userspace to the first screen, on a Pi."""
 BASE_PROMPT = 13.0
-"""Seconds from there to the login prompt of the base, on a Pi 3 with a slow card; emulated, both take longer."""
+"""Seconds from there to the login prompt of the base, taken to be so on a Pi 3; emulated, both take longer."""
 
 
 @pytest.fixture(scope="module")
