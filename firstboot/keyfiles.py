@@ -124,11 +124,13 @@ def places(settings: Settings, around: Surroundings) -> dict[str, str]:
 
 
 def link_sockets(settings: Settings, around: Surroundings) -> list[str]:
-    """The sockets that a link by cable may be in: all that the village does not have."""
+    """The sockets that a link by cable may be in: all that the village does not have, and never none, which would mean
+    any at all.
+    """
     if settings.link.kind != "ethernet":
         return []
     village = places(settings, around).get("lan-cable")
-    return [socket for socket in around.sockets() or ["eth0", "eth1"] if socket != village]
+    return [socket for socket in around.sockets() or ["eth0"] if socket != village] or ["eth1"]
 
 
 def keyfiles(settings: Settings, around: Surroundings, use: PinUse = "untried") -> dict[str, str]:

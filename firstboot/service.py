@@ -98,8 +98,10 @@ class Setup:
 
     def _await_late_hardware(self, wizard: Wizard, ended: threading.Event) -> None:
         """Take in a preset that asked for hardware which was not there, once it is, unless somebody has answered."""
+        if not self._lacks:
+            return
         looking = Wizard(self.journal, self.site.around, start=State())
-        while self._lacks and wizard.at == PRESET and not ended.wait(LATE_AGAIN):
+        while wizard.at == PRESET and not ended.wait(LATE_AGAIN):
             try:
                 if lacking(looking, self.site.root):
                     continue

@@ -60,7 +60,7 @@ EXPLAINED: tuple[Explained, ...] = (
     Explained(
         r"dovecot: anvil: Fatal: Failed to read configuration: fd_read\(\) failed: Interrupted system call .*"
         r"|dovecot: master: Error: service\(anvil\): command startup failed, throttling for .*",
-        "Dovecot's own alarm may meet such a process as it reads its settings; it is started again 2 s later",
+        "a signal met that process as it read its settings, on a busy host; it is started again 2 s later",
     ),
     Explained(
         r"kernel: vc4_\w+ \w+\.\w+: .*|kernel: vc4-drm .*|kernel: bcm2835-power .*",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Measure
+from tests.cuts.setups import ADDRESS, KEEPER, OWN, SECRET, TYPED
 from tests.flows.mailoffice import PAST_THE_WIZARD, letter, letters
 from tests.lab.inside import NODE_ADDRESS
 from tests.lab.room import APPLIED, Told, WizardRoom, findings
@@ -17,18 +18,6 @@ from tests.lab.world import World
 
 pytest_plugins = ("tests.flows.wizardroom",)
 
-ADDRESS, SECRET = "asha@gmail.com", letters(16)
-KEEPER, OWN = "keeper-of-rampur", "reads-her-mail-9"
-"""Passwords that are typed where the node would make some up: the keeper's, and Asha's on the node."""
-VILLAGE = {
-    "name": "rampur",
-    "keeper.password": KEEPER,
-    "people.0.name": "Asha Rao",
-    "people.0.password": OWN,
-    "people.0.accounts.0.address": ADDRESS,
-    "people.0.accounts.0.password": SECRET,
-}
-"""One person with one account; the rest is as Enter has it."""
 FOLDER = "/var/lib/mojomail/firstboot"
 FIRST = "the first mail"
 
@@ -60,7 +49,7 @@ def test_wizard_typed_on_the_tv_leaves_a_node_that_receives_mail(
 ) -> None:
     tv.keep_pictures(out / f"wizard-{language}")
     open_account(world)
-    tv.go_through({"language": language, **VILLAGE})
+    tv.go_through({"language": language, **TYPED})
     told = tv.set_up()
     assert told["language"] == language
     assert_all_well(told)
@@ -109,7 +98,7 @@ def test_an_answer_that_cannot_be_is_said_and_asked_again(tv: WizardRoom) -> Non
 def test_the_set_up_goes_on_without_a_link_and_says_so(tv: WizardRoom) -> None:
     tv.node.link(False, "uplink")
     tv.node.wait_until("[ $(cat /sys/class/net/eth1/carrier) = 0 ]", limit=30)
-    tv.go_through({**VILLAGE, "link.kind": "ethernet"})
+    tv.go_through({**TYPED, "link.kind": "ethernet"})
     marks = findings(tv.set_up())
     assert (marks["Link"], marks[ADDRESS]) == ("trouble", "wait")
     tv.finish()
@@ -119,7 +108,7 @@ def test_the_set_up_goes_on_without_a_link_and_says_so(tv: WizardRoom) -> None:
 @pytest.mark.long
 def test_a_wrong_password_is_said_and_can_be_mended(tv: WizardRoom, world: World) -> None:
     open_account(world)
-    tv.go_through({**VILLAGE, "people.0.accounts.0.password": letters(16)})
+    tv.go_through({**TYPED, "people.0.accounts.0.password": letters(16)})
     told = tv.set_up()
     assert findings(told)[ADDRESS] == "trouble"
     mend = "people.0.accounts.0.password"
@@ -165,7 +154,7 @@ def test_plain_text_takes_over_where_pictures_cannot_be_shown(tv: WizardRoom) ->
 def test_wizard_answered_on_a_phone(tv: WizardRoom, world: World, out: Path) -> None:
     open_account(world)
     pin = tv.pin()
-    given = {**VILLAGE, "language": "hi"}
+    given = {**TYPED, "language": "hi"}
     with world.village.browser() as page:
         page.goto(f"http://{NODE_ADDRESS}/")
         assert page.url.startswith(f"http://{NODE_ADDRESS}:8080/"), "the first page of a new node is the wizard's"
@@ -296,7 +285,7 @@ def test_preset_with_ten_mistakes_is_explained_and_nothing_of_it_is_done(tv: Wiz
 
 @pytest.mark.long
 def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(tv: WizardRoom) -> None:
-    tv.go_through({**VILLAGE, "people.0.accounts.0.password": ""})
+    tv.go_through({**TYPED, "people.0.accounts.0.password": ""})
     tv.set_up()
     tv.finish()
     tv.restart()

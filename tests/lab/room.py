@@ -32,7 +32,6 @@ FOUND = 300.0
 """Seconds until a keyboard is found: on a first boot it may be later than the first screen."""
 APPLIED = 900.0
 """Seconds until everything is in force and tried out."""
-BUSY = ("apply", "test")
 Told = dict[str, Any]
 
 

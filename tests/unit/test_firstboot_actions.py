@@ -153,7 +153,11 @@ def test_a_link_by_cable_may_be_in_any_socket_that_the_village_has_not() -> None
     around = MadeUp(sockets=("eth0", "eth1"))
     assert "\n[match]\ninterface-name=eth0;eth1;\n" in keyfiles(settings, around)["mojomail-link.nmconnection"]
     assert 'uplinks { "eth0", "eth1" }' in firewall(settings, around)
-    assert 'uplinks { "eth1" }' in firewall(replace(settings, ethernet="serve"), around)
+    beside = replace(settings, ethernet="serve")
+    assert 'uplinks { "eth1" }' in firewall(beside, around)
+    for gone in (("eth0",), ()):
+        text = keyfiles(beside, MadeUp(sockets=gone))["mojomail-link.nmconnection"]
+        assert "\ninterface-name=eth1;\n" in text, "the village's socket is no link, also while the other is unplugged"
 
 
 @pytest.mark.parametrize(("text", "kept"), [("plain", "plain"), (" a ", "\\sa\\s"), ("\\", "\\\\")])
