@@ -8,6 +8,7 @@ the host's apt, so proxies and mirrors configured there hold.
 from __future__ import annotations
 
 import email.utils
+import fcntl
 import hashlib
 import platform
 import re
@@ -85,41 +86,20 @@ def show_keyrings(keyrings: Mapping[Path, Path]) -> None:
             on_node.write_bytes(on_host.read_bytes())
 
 
-def default_mirrors(cache: Cache, release: str) -> list[tuple[str, str]]:
-    """The (URI, suite) pairs that mmdebstrap uses when it is given no mirror; asked once, then remembered."""
+def default_mirrors(cache: Cache, release: str, *, ask: bool = True) -> list[tuple[str, str]]:
+    """The (URI, suite) pairs that mmdebstrap uses when it is given no mirror; asked once, then remembered.
+
+    ask   False: only what is remembered, so nothing in a new cache. Asking needs root, or root's part in a namespace
+    """
     remembered = cache.indexes / f"mmdebstrap-{release}.list"
     if not remembered.exists():
-        root = cache.indexes / f".mmdebstrap-{release}"
-        seen: list[str] = []
-        run("rm", "-rf", root)
-        try:
-            # The hook runs before anything is fetched, and its failure ends mmdebstrap there.
-            run(
-                "mmdebstrap",
-                "--mode=root",
-                "--variant=custom",
-                "--skip=check/empty",
-                '--setup-hook=cat "$1/etc/apt/sources.list"; exit 9',
-                release,
-                str(root),
-                on_line=seen.append,
-            )
-        except CommandFailed:
-            pass
-        finally:
-            run("rm", "-rf", root)
-        lines = [line for line in seen if line.startswith("deb ")]
-        if not lines:
-            raise BuildError(
-                "mmdebstrap did not say which mirror it uses:\n  " + "\n  ".join(seen[-5:]),
-                hint="name one in the profile (apt: mirror:)",
-            )
-        if not any(line.split()[-1:] and "-security" in line for line in lines):
-            raise BuildError(
-                "mmdebstrap names no source of security updates:\n  " + "\n  ".join(lines),
-                hint="name one in the profile (apt: security_mirror:)",
-            )
-        write_whole(remembered, "\n".join(lines) + "\n")
+        if not ask:
+            return []
+        cache.create()
+        with (cache.indexes / "asking.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not remembered.exists():  # nobody else has asked meanwhile
+                write_whole(remembered, "\n".join(_ask_mmdebstrap(cache, release)) + "\n")
     found = []
     for line in remembered.read_text().splitlines():
         words = re.sub(r"\[[^]]*\]", "", line).split()
@@ -127,14 +107,55 @@ def default_mirrors(cache: Cache, release: str) -> list[tuple[str, str]]:
     return found
 
 
+def _ask_mmdebstrap(cache: Cache, release: str) -> list[str]:
+    """The lines of apt's sources that mmdebstrap makes by itself; raises BuildError when some are missing."""
+    root = cache.indexes / f".mmdebstrap-{release}"
+    seen: list[str] = []
+    run("rm", "-rf", root)
+    try:
+        # The hook runs before anything is fetched, and its failure ends mmdebstrap there.
+        run(
+            "mmdebstrap",
+            "--mode=root",
+            "--variant=custom",
+            "--skip=check/empty",
+            '--setup-hook=cat "$1/etc/apt/sources.list"; exit 9',
+            release,
+            str(root),
+            on_line=seen.append,
+        )
+    except CommandFailed:
+        pass
+    finally:
+        run("rm", "-rf", root)
+    lines = [line for line in seen if line.startswith("deb ")]
+    if not lines:
+        raise BuildError(
+            "mmdebstrap did not say which mirror it uses:\n  " + "\n  ".join(seen[-5:]),
+            hint="name one in the profile (apt: mirror:)",
+        )
+    if not any("-security" in line for line in lines):
+        raise BuildError(
+            "mmdebstrap names no source of security updates:\n  " + "\n  ".join(lines),
+            hint="name one in the profile (apt: security_mirror:)",
+        )
+    return lines
+
+
 def debian_sources(
-    cache: Cache, release: str, components: tuple[str, ...], mirror: str | None, security_mirror: str | None
+    cache: Cache,
+    release: str,
+    components: tuple[str, ...],
+    mirror: str | None,
+    security_mirror: str | None,
+    *,
+    ask: bool = True,
 ) -> list[Source]:
-    """Debian's release, its updates and its security updates, from mmdebstrap's default or a given mirror."""
+    """Debian's release, its updates and its security updates, from a given mirror or mmdebstrap's own."""
     pairs = []
     if mirror:
         pairs = [(mirror, release), (mirror, f"{release}-updates")]
-    for uri, suite in default_mirrors(cache, release) if not (mirror and security_mirror) else []:
+    for uri, suite in [] if mirror and security_mirror else default_mirrors(cache, release, ask=ask):
         if suite.endswith("-security"):
             if not security_mirror:
                 pairs.append((uri, suite))

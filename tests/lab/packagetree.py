@@ -28,11 +28,14 @@ RELEASE = "trixie"
 KEY = re.compile(r"[0-9a-f]{16}")
 
 
-def indexes_of(cache: Cache) -> Indexes:
-    """The package indexes that images are built from, for those who build with the default sources."""
+def indexes_of(cache: Cache, *, ask: bool = True) -> Indexes:
+    """The package indexes that images are built from, for those who build with the default sources.
+
+    ask   False: nobody is asked which sources those are; indexes of sources that nobody knows are not `present`
+    """
     settings = AptSettings()
     named = [os.environ.get(f"MOJOMAIL_APT_{name}") for name in ("MIRROR", "SECURITY_MIRROR")]
-    return Indexes(cache, debian_sources(cache, RELEASE, settings.components, *named))
+    return Indexes(cache, debian_sources(cache, RELEASE, settings.components, *named, ask=ask))
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,8 @@ class PackageTree:
     def find(self, cache: Cache | None = None) -> Path:
         """The tree, which must have been made. Raises LabError that says how to."""
         cache = cache or default_cache()
-        indexes = indexes_of(cache)
-        tree = self._place(cache, indexes)
-        if not indexes.present or not tree.exists():
+        indexes = indexes_of(cache, ask=False)
+        if not indexes.present or not (tree := self._place(cache, indexes)).exists():
             raise LabError(f"programs for the tests are not in the cache: .venv/bin/python -m {self.module}")
         return tree
 
