@@ -59,6 +59,11 @@ class Cache:
         """Reports of finished builds, for expected times."""
         return self.path / "reports"
 
+    @property
+    def twice(self) -> Cache:
+        """A second cache inside this one, for what is built twice to be compared."""
+        return Cache(self.path / "twice")
+
     def create(self) -> None:
         """Make the directories; raises InputError when the place cannot be written to."""
         try:

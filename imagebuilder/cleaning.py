@@ -38,6 +38,8 @@ def clean_cache(cache: Cache, *, prune: bool, layers: bool, everything: bool) ->
         _show(cache, store)
         if freed:
             print(f"freed {format_bytes(freed)}")
+    if cache.twice.path.is_dir():
+        return clean_cache(cache.twice, prune=prune, layers=layers, everything=everything)
     return 0
 
 
