@@ -57,7 +57,7 @@ test-long: ## Every flow with every trouble, and the kernel's layer emulated: ho
 
 cuts: setup-dev ## The power goes at each flush of two whole set-ups, and 20 points of each are booted
 	MOJOMAIL_IMAGE="$${MOJOMAIL_IMAGE:-$(abspath $(DEPLOY))/mojomail-$(PROFILE).img}" \
-		$(RUN) -m pytest tests/cuts -q --junit-xml=$(OUT)/cuts.xml
+		$(RUN) -m pytest tests/cuts -q --numprocesses=2 --dist=loadscope --junit-xml=$(OUT)/cuts.xml
 
 test: setup-dev ## Everything: check, builds of every kind, the real image, and what it does; then the report
 	@tests/everything $(RUN) "$(DEPLOY)"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import SEED
 from tests.cuts.replay import partitions
-from tests.cuts.setups import ADDRESS, PRESET, SECRET, TYPED, Run
+from tests.cuts.setups import ADDRESS, KINDS, PRESET, SECRET, TYPED, Run
 from tests.flows.conftest import LIMITS, bundle_if_it_fails
 from tests.flows.mailoffice import letter
 from tests.lab import processes
@@ -18,6 +19,18 @@ from tests.lab.machine import LANES, Machine
 from tests.lab.room import APPLIED, WizardRoom
 from tests.lab.world import World
 from tests.lab.writelog import copy_sparse
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Two workers: each takes one set-up, and all that is cut out of it."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByRun(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next(kind for kind in KINDS if kind in nodeid.partition("[")[2])
+
+    return ByRun(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +62,7 @@ def preset_card(image: Path, world: World, tmp_path_factory: pytest.TempPathFact
     return card
 
 
-@pytest.fixture(scope="session", params=["preset", "typed"])
+@pytest.fixture(scope="session", params=KINDS)
 def run(request: pytest.FixtureRequest, image: Path, world: World, far_mail: str, out: Path) -> Iterator[Run]:
     """A set-up from the first power-on to the state screen."""
     kind = request.param

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.flows.mailoffice import letters
 from tests.lab.writelog import WriteLog
 
+KINDS = ("preset", "typed")
 KEEPER, OWN, ADDRESS, SECRET = "keeper-of-rampur", "reads-her-mail-9", "asha@gmail.com", letters(16)
 TYPED = {
     "name": "rampur",
