@@ -29,10 +29,10 @@ PATIENCE = (
 )
 """For the kernel's command line: emulation on a busy host is up to ten times as slow as a Pi (systemd(1))."""
 BRISK = "kpti=off norandmaps"
-"""For the kernel's command line where it finds a seed for chance in the device tree, which makes it keep its own pages
-from programs (arm64's unmap_kernel_at_el0()): QEMU forgets all translated addresses at each change of the address
-space, so twice in each system call. And it translates a program anew wherever chance has put it. A set-up takes half
-as long without both; the Pi's lane has no such seed, and chance."""
+"""For the kernel's command line where QEMU gives it a seed for chance, which makes it hide its own pages from programs
+(unmap_kernel_at_el0() in arm64's cpufeature.c): QEMU would forget all addresses that it has looked up twice in each
+system call. And it would translate a program anew wherever chance puts it. On the Pi's lane there is no seed, and
+programs do lie where chance puts them."""
 DISK = "card"
 """The block node that the machine sees as its disk."""
 
