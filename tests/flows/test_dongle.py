@@ -5,8 +5,8 @@ The dongle is the lab's (tests/lab/dongle.py); ModemManager, NetworkManager and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,19 +31,29 @@ BACK = 240.0
 """Seconds until a link comes up by itself once it can."""
 
 
-@contextmanager
-def plugged(room: WizardRoom, world: World, sim: Sim) -> Iterator[Dongle]:
-    """A dongle in the node, whose other cable leads nowhere; the node is switched off after it."""
+@pytest.fixture
+def plug(tv: WizardRoom, world: World) -> Iterator[Callable[[Sim], Dongle]]:
+    """Plugs a dongle into the TV's node, whose other cable then leads nowhere; the node is switched off in the end."""
     world.dongle.use("lan")
-    world.dongle.reset_counts()
+    for link in (world.dongle, world.uplink):
+        link.reset_counts()
     with ExitStack() as stack:
-        dongle = Dongle(room.node.work, sim, wires=world.wires)
-        stack.callback(dongle.close)
-        stack.callback(room.node.stop)
-        room.node.link(False, "uplink")
-        room.node.plug_dongle(dongle)
-        room.node.wait_until("mmcli --list-modems | grep -q /Modem/", KNOWN)
-        yield dongle
+
+        def plug(sim: Sim) -> Dongle:
+            dongle = Dongle(tv.node.work, sim, wires=world.wires, log=tv.node.logs / "dongle.log")
+            stack.callback(dongle.close)
+            stack.callback(tv.node.stop)
+            tv.node.link(False, "uplink")
+            plug_in(tv, dongle)
+            return dongle
+
+        yield plug
+
+
+def plug_in(room: WizardRoom, dongle: Dongle) -> None:
+    """Plug a dongle in, and wait until it is a modem."""
+    room.node.plug_dongle(dongle)
+    room.node.wait_until("mmcli --list-modems | grep -q /Modem/", KNOWN)
 
 
 def wait_for_link(room: WizardRoom, up: bool, limit: float = BACK) -> None:
@@ -54,69 +64,70 @@ def wait_for_link(room: WizardRoom, up: bool, limit: float = BACK) -> None:
 
 @pytest.mark.long
 def test_mail_goes_through_a_dongle_that_was_set_up_on_the_tv_and_its_link_comes_back(
-    tv: WizardRoom, world: World, tmp_path: Path
+    tv: WizardRoom, world: World, plug: Callable[[Sim], Dongle], tmp_path: Path
 ) -> None:
     world.internet.add_account(ADDRESS, SECRET)
     world.internet.add_account(FRIEND, letters(16))
     world.internet.put(ADDRESS, letter(FRIEND, ADDRESS, subject="first").as_bytes())
-    with plugged(tv, world, Sim(pin=PIN)) as dongle:
-        tv.go_through({**TYPED, **BY_DONGLE})
-        told = tv.set_up()
-        assert set(findings(told).values()) <= {"ok", "wait"}, told["lines"]
-        assert (findings(told)["Link"], findings(told)[ADDRESS]) == ("ok", "ok"), told["lines"]
-        assert dongle.presented == [PIN]
-        assert set(dongle.dialled) == {"jionet"}
-        tv.finish()
-        ca = tmp_path / "ca.crt"
-        ca.write_bytes(tv.node.read_file("/etc/ssl/mojomail/ca.crt"))
-        office = MailOffice(tv.node, world, ca)
-        office.wait_for_mail(ASHA, "first")
-        office.send(ASHA, letter(ADDRESS, FRIEND, subject="answer"))
-        office.wait_for_arrival(FRIEND, "answer")
-        assert world.dongle.counts()["gmail"].from_far > 1000
-        assert "gmail" not in world.uplink.counts()
-        with pytest.raises(OSError):
-            world.abroad.connect("198.51.100.2", 443, 5.0).close()
+    dongle = plug(Sim(pin=PIN))
+    tv.go_through({**TYPED, **BY_DONGLE})
+    told = tv.set_up()
+    assert set(findings(told).values()) <= {"ok", "wait"}, told["lines"]
+    assert (findings(told)["Link"], findings(told)[ADDRESS]) == ("ok", "ok"), told["lines"]
+    assert dongle.presented == [PIN]
+    assert set(dongle.dialled) == {"jionet"}
+    tv.finish()
+    ca = tmp_path / "ca.crt"
+    ca.write_bytes(tv.node.read_file("/etc/ssl/mojomail/ca.crt"))
+    office = MailOffice(tv.node, world, ca)
+    office.wait_for_mail(ASHA, "first")
+    office.send(ASHA, letter(ADDRESS, FRIEND, subject="answer"))
+    office.wait_for_arrival(FRIEND, "answer")
+    assert world.dongle.counts()["gmail"].from_far > 1000
+    assert "gmail" not in world.uplink.counts()
+    with pytest.raises(OSError):
+        world.abroad.connect("198.51.100.2", 443, 5.0).close()
 
-        dongle.signal(None)
-        wait_for_link(tv, False)
-        world.internet.put(ADDRESS, letter(FRIEND, ADDRESS, subject="second").as_bytes())
-        world.dongle.use("edge")
-        dongle.signal(12)
-        wait_for_link(tv, True)
-        office.sync(ASHA)
-        office.wait_for_mail(ASHA, "second", limit=2 * ARRIVES)
+    dongle.signal(None)
+    wait_for_link(tv, False)
+    world.internet.put(ADDRESS, letter(FRIEND, ADDRESS, subject="second").as_bytes())
+    world.dongle.use("edge")
+    dongle.signal(12)
+    wait_for_link(tv, True)
+    office.sync(ASHA)
+    office.wait_for_mail(ASHA, "second", limit=2 * ARRIVES)
 
-        tv.node.unplug_dongle()
-        wait_for_link(tv, False)
-        tv.node.plug_dongle(dongle)
-        wait_for_link(tv, True)
-        assert dongle.presented == [PIN, PIN], "once each time that the card had been without power"
+    tv.node.unplug_dongle()
+    wait_for_link(tv, False)
+    tv.node.plug_dongle(dongle)
+    wait_for_link(tv, True)
+    assert dongle.presented == [PIN, PIN], "once each time that the card had been without power"
 
 
 @pytest.mark.long
-def test_a_wrong_pin_is_tried_once_and_the_cards_last_try_is_left_to_a_phone(tv: WizardRoom, world: World) -> None:
+def test_a_wrong_pin_is_tried_once_and_the_cards_last_try_is_left_to_a_phone(
+    tv: WizardRoom, plug: Callable[[Sim], Dongle]
+) -> None:
     sim = Sim(pin=PIN)
-    with plugged(tv, world, sim) as dongle:
-        tv.go_through({"name": "rampur", "keeper.password": KEEPER, **BY_DONGLE, MEND: WRONG})
-        for pin, tried, said in (
-            (WRONG, [WRONG], "Tries left: 2"),
-            (OTHER, [WRONG, OTHER], "leaves one try"),
-            (PIN, [WRONG, OTHER], "leaves one try"),
-        ):
-            if tv.told()["screen"] == "test":
-                tv.enter(MEND)
-                tv.wait_for_screen(MEND)
-                tv.go_through({MEND: pin})
-            told = tv.set_up()
-            (finding,) = [(text, mark) for label, text, mark in told["lines"] if label == "Link"]
-            assert said in finding[0] and finding[1] == "trouble", told["lines"]
-            assert dongle.presented == tried
-        tv.node.unplug_dongle()
-        sim.tries = PIN_TRIES  # what a phone does that is told the PIN
-        tv.node.plug_dongle(dongle)
-        tv.node.wait_until("mmcli --list-modems | grep -q /Modem/", KNOWN)
-        tv.enter("again")
-        told = tv.wait_for("what was found anew", lambda now: now["field"] == "choice", BACK)
-        assert findings(told)["Link"] == "ok", told["lines"]
-        assert dongle.presented == [WRONG, OTHER, PIN]
+    dongle = plug(sim)
+    tv.go_through({"name": "rampur", "keeper.password": KEEPER, **BY_DONGLE, MEND: WRONG})
+    for pin, tried, said in (
+        (WRONG, [WRONG], "Tries left: 2"),
+        (OTHER, [WRONG, OTHER], "leaves one try"),
+        (PIN, [WRONG, OTHER], "leaves one try"),
+    ):
+        if tv.told()["screen"] == "test":
+            tv.enter(MEND)
+            tv.wait_for_screen(MEND)
+            tv.go_through({MEND: pin})
+        told = tv.set_up()
+        (finding,) = [(text, mark) for label, text, mark in told["lines"] if label == "Link"]
+        assert said in finding[0] and finding[1] == "trouble", told["lines"]
+        assert dongle.presented == tried
+    tv.node.unplug_dongle()
+    sim.tries = PIN_TRIES  # what a phone does that is told the PIN
+    plug_in(tv, dongle)
+    tv.enter("again")
+    told = tv.wait_for("what was found anew", lambda now: now["field"] == "choice", BACK)
+    assert findings(told)["Link"] == "ok", told["lines"]
+    assert dongle.presented == [WRONG, OTHER, PIN]

@@ -37,9 +37,17 @@ class Dongle:
     """A dongle that lives until `close`, plugged into a machine or not. Sockets are made in `directory`.
 
     wires   where the world's wires are (world.wires); None: a dongle that leads nowhere
+    log     a file for all that is said in commands and answers, None for none
     """
 
-    def __init__(self, directory: Path, sim: Sim | None, network: Network | None = None, wires: Path | None = None):
+    def __init__(
+        self,
+        directory: Path,
+        sim: Sim | None,
+        network: Network | None = None,
+        wires: Path | None = None,
+        log: Path | None = None,
+    ) -> None:
         self.modem = Modem(sim, network)
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
@@ -47,6 +55,7 @@ class Dongle:
         """The sockets of the lines, for QEMU to connect to."""
         self._ends: dict[int, socket.socket] = {}
         self._open = contextlib.ExitStack()
+        self._log = self._open.enter_context(log.open("a", buffering=1)) if log else None
         for number, path in enumerate(self.ports):
             listener = self._listen(path, socket.SOCK_STREAM)
             listener.listen(1)
@@ -95,6 +104,12 @@ class Dongle:
         """Let the signal be so strong (0 to 31), or gone (None): a call is lost then."""
         with self.changing() as now:
             self.modem.set_signal(strength, now)
+
+    @property
+    def plugged(self) -> bool:
+        """Whether a machine has it."""
+        with self._lock:
+            return bool(self._ends)
 
     @property
     def presented(self) -> list[str]:
@@ -160,9 +175,16 @@ class Dongle:
             except OSError:
                 data = b""
             if data:
-                self.modem.receive(self.modem.lines[number], data, time.monotonic())
+                self._listen_to(number, data)
             else:
                 self._hang_up(number)
+
+    def _listen_to(self, number: int, data: bytes) -> None:
+        line = self.modem.lines[number]
+        calling, before = line.ppp is not None, len(line.to_host)
+        self.modem.receive(line, data, time.monotonic())
+        if self._log and not calling:
+            print(f"{time.monotonic():.2f} {number} {data!r} {bytes(line.to_host[before:])!r}", file=self._log)
 
     def _from_network(self, frame: bytes) -> None:
         if all(len(line.to_host) < FULL for line in self.modem.lines):
