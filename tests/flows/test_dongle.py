@@ -14,7 +14,7 @@ import pytest
 from tests.cuts.setups import ADDRESS, KEEPER, OWN, SECRET, TYPED
 from tests.flows.mailoffice import ARRIVES, FRIEND, MailOffice, Villager, letter, letters
 from tests.lab.dongle import Dongle
-from tests.lab.room import WizardRoom, findings
+from tests.lab.room import Told, WizardRoom, findings
 from tests.lab.sim import PIN_TRIES, Sim
 from tests.lab.world import World
 
@@ -22,9 +22,8 @@ pytest_plugins = ("tests.flows.wizardroom",)
 
 ASHA = Villager("asha", "Asha Rao", "en", OWN, {ADDRESS: SECRET})
 PIN, WRONG, OTHER = "4242", "1234", "1111"
-MEND = "link.dongle.pin"
-BY_DONGLE = {"link.dongle.apn": "jionet", MEND: PIN}
-"""Where a dongle is plugged in, it is what the wizard suggests for the link."""
+APN, SIM_PIN = "link.dongle.apn", "link.dongle.pin"
+"""Questions that are asked because the wizard suggests the dongle for the link, where one is plugged in."""
 KNOWN = 120.0
 """Seconds until a dongle that was plugged in is a modem; emulated, and letter by letter."""
 BACK = 240.0
@@ -70,7 +69,7 @@ def test_mail_goes_through_a_dongle_that_was_set_up_on_the_tv_and_its_link_comes
     world.internet.add_account(FRIEND, letters(16))
     world.internet.put(ADDRESS, letter(FRIEND, ADDRESS, subject="first").as_bytes())
     dongle = plug(Sim(pin=PIN))
-    tv.go_through({**TYPED, **BY_DONGLE})
+    tv.go_through({**TYPED, APN: "jionet", SIM_PIN: PIN})
     told = tv.set_up()
     assert set(findings(told).values()) <= {"ok", "wait"}, told["lines"]
     assert (findings(told)["Link"], findings(told)[ADDRESS]) == ("ok", "ok"), told["lines"]
@@ -104,30 +103,41 @@ def test_mail_goes_through_a_dongle_that_was_set_up_on_the_tv_and_its_link_comes
     assert dongle.presented == [PIN, PIN], "once each time that the card had been without power"
 
 
+def mend(room: WizardRoom, question: str, value: str) -> Told:
+    """From the findings back to a question, another answer to it, and what is found then."""
+    room.enter(question)
+    room.wait_for_screen(question)
+    room.go_through({question: value})
+    return room.set_up()
+
+
+def what_is_wrong(told: Told) -> str:
+    """What the findings say of a link that does not work."""
+    (said,) = [text for label, text, mark in told["lines"] if (label, mark) == ("Link", "trouble")]
+    return str(said)
+
+
 @pytest.mark.long
-def test_a_wrong_pin_is_tried_once_and_the_cards_last_try_is_left_to_a_phone(
+def test_a_wrong_pin_is_tried_once_and_the_last_try_left_to_a_phone_and_a_wrong_apn_can_be_mended(
     tv: WizardRoom, plug: Callable[[Sim], Dongle]
 ) -> None:
     sim = Sim(pin=PIN)
     dongle = plug(sim)
-    tv.go_through({"name": "rampur", "keeper.password": KEEPER, **BY_DONGLE, MEND: WRONG})
-    for pin, tried, said in (
-        (WRONG, [WRONG], "Tries left: 2"),
-        (OTHER, [WRONG, OTHER], "leaves one try"),
-        (PIN, [WRONG, OTHER], "leaves one try"),
-    ):
-        if tv.told()["screen"] == "test":
-            tv.enter(MEND)
-            tv.wait_for_screen(MEND)
-            tv.go_through({MEND: pin})
-        told = tv.set_up()
-        (finding,) = [(text, mark) for label, text, mark in told["lines"] if label == "Link"]
-        assert said in finding[0] and finding[1] == "trouble", told["lines"]
-        assert dongle.presented == tried
+    tv.go_through({"name": "rampur", "keeper.password": KEEPER, SIM_PIN: WRONG})
+    told = tv.set_up()
+    assert "Tries left: 2" in what_is_wrong(told) and dongle.presented == [WRONG]
+    told = mend(tv, SIM_PIN, OTHER)
+    assert "leaves one try" in what_is_wrong(told) and dongle.presented == [WRONG, OTHER]
+    told = mend(tv, SIM_PIN, PIN)
+    assert "leaves one try" in what_is_wrong(told) and dongle.presented == [WRONG, OTHER]
+
     tv.node.unplug_dongle()
     sim.tries = PIN_TRIES  # what a phone does that is told the PIN
     plug_in(tv, dongle)
     tv.enter("again")
     told = tv.wait_for("what was found anew", lambda now: now["field"] == "choice", BACK)
+    assert "Is the APN right?" in what_is_wrong(told)
+    assert set(dongle.dialled) == {"airtelgprs.com"}
+    told = mend(tv, APN, "jionet")
     assert findings(told)["Link"] == "ok", told["lines"]
-    assert dongle.presented == [WRONG, OTHER, PIN]
+    assert dongle.dialled[-1] == "jionet" and dongle.presented == [WRONG, OTHER, PIN]
