@@ -14,6 +14,7 @@ import pytest
 from tests.cuts.setups import ADDRESS, KEEPER, OWN, SECRET, TYPED
 from tests.flows.mailoffice import ARRIVES, FRIEND, MailOffice, Villager, letter, letters
 from tests.lab.dongle import Dongle
+from tests.lab.modem import SUBSCRIBER
 from tests.lab.room import Told, WizardRoom, findings
 from tests.lab.sim import PIN_TRIES, Sim
 from tests.lab.world import World
@@ -85,7 +86,7 @@ def test_mail_goes_through_a_dongle_that_was_set_up_on_the_tv_and_its_link_comes
     assert world.dongle.counts()["gmail"].from_far > 1000
     assert "gmail" not in world.uplink.counts()
     with pytest.raises(OSError):
-        world.abroad.connect("198.51.100.2", 443, 5.0).close()
+        world.abroad.connect(SUBSCRIBER, 443, 5.0).close()
 
     dongle.signal(None)
     wait_for_link(tv, False)

@@ -147,7 +147,10 @@ class Hands(Guest):
         for number in range(self._lines):
             name, since = f"dongle{number}", self._qmp.count
             self.qmp("device_del", id=name)
-            self._qmp.wait_for(partial(_is_gone, name), since, 60)
+            try:
+                self._qmp.wait_for(partial(_is_gone, name), since, 60)
+            except QmpError as error:
+                raise self.failure(str(error)) from None
             self.qmp("chardev-remove", id=name)
 
 

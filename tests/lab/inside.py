@@ -28,14 +28,13 @@ from imagebuilder.errors import MojoError
 from tests.lab import netns, remote
 from tests.lab.dhcp import Router
 from tests.lab.links import Link, link_named
+from tests.lab.modem import OPERATOR
 from tests.lab.processes import LabError
 from tests.lab.relay import Port, Relay
 from tests.lab.wire import PLAIN_HEADER, Counts, Fates, Wire
 
 UPLINK_ADDRESS = "192.0.2.1/24"
 PROVIDERS_NET = "203.0.113.1/24"
-OPERATOR_ADDRESS, SUBSCRIBER_ADDRESS = "198.51.100.1/24", "198.51.100.2"
-"""The two ends of the dongle's link."""
 VILLAGE_ADDRESS = "10.77.0.2/24"
 NODE_ADDRESS = "10.77.0.1"
 SOCKET_NAME = "world.calls"
@@ -224,7 +223,7 @@ def _live(directory: Path, seed: str, with_router: bool) -> int:
     uplink = netns.open_tap("uplink")
     netns.add_address("uplink", UPLINK_ADDRESS)
     dongle = netns.open_tun("dongle")
-    netns.add_address("dongle", OPERATOR_ADDRESS)
+    netns.add_address("dongle", f"{OPERATOR}/24")
     with netns.entered(places["village"]):
         lan = netns.open_tap("lan")
         netns.add_address("lan", VILLAGE_ADDRESS)

@@ -19,6 +19,8 @@ from tests.lab.sim import Sim
 
 HOME, SEARCHING, OFF = 1, 2, 0
 """Registration states (7.2)."""
+OPERATOR, SUBSCRIBER = "198.51.100.1", "198.51.100.2"
+"""The two ends of the link."""
 LINE_END = b"\r"
 LONGEST_COMMAND = 1024
 
@@ -37,8 +39,8 @@ class Network:
     apns: frozenset[str] = frozenset(("jionet",))
     signal: int | None = 17
     search: float = 3.0
-    own: str = "198.51.100.1"
-    subscriber: str = "198.51.100.2"
+    own: str = OPERATOR
+    subscriber: str = SUBSCRIBER
     dns: str = "192.0.2.1"
 
 
