@@ -85,7 +85,7 @@ def obey(modem: Modem, line: Line, words: str, now: float) -> None:
             if found[1]:
                 for text in _extended(modem, line, read_call(found[1], found[2] or ""), now):
                     line.say(text)
-            elif found[3] and found[3] in "D":
+            elif found[3] == "D":
                 _dial(modem, line, words[found.start(4) :].rstrip(";"), now)
                 return
             elif found[3]:

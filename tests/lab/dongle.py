@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.lab.modem import Line, Modem, Network
+from tests.lab.modem import LINE_END, Line, Modem, Network
 from tests.lab.qemu import socket_path
 from tests.lab.sim import Sim
 from tests.lab.wire import ETHERNET_HEADER, PLAIN_HEADER
@@ -55,6 +55,7 @@ class Dongle:
         """The sockets of the lines, for QEMU to connect to."""
         self._ends: dict[int, socket.socket] = {}
         self._open = contextlib.ExitStack()
+        self._heard = [b""] * len(self.modem.lines)
         self._log = self._open.enter_context(log.open("a", buffering=1)) if log else None
         for number, path in enumerate(self.ports):
             listener = self._listen(path, socket.SOCK_STREAM)
@@ -183,8 +184,13 @@ class Dongle:
         line = self.modem.lines[number]
         calling, before = line.ppp is not None, len(line.to_host)
         self.modem.receive(line, data, time.monotonic())
-        if self._log and not calling:
-            print(f"{time.monotonic():.2f} {number} {data!r} {bytes(line.to_host[before:])!r}", file=self._log)
+        if calling or self._log is None:
+            return
+        self._heard[number] += data
+        if data.endswith(LINE_END):
+            heard, said = bytes(self._heard[number]), bytes(line.to_host[before:])
+            print(f"{time.monotonic():.2f} line {number}: {heard!r} {said!r}", file=self._log)
+            self._heard[number] = b""
 
     def _from_network(self, frame: bytes) -> None:
         if all(len(line.to_host) < FULL for line in self.modem.lines):
