@@ -16,6 +16,10 @@ CONNECTIONS = Path("etc/NetworkManager/system-connections")
 ENDING = ".nmconnection"
 LAN_WIFI, LAN_CABLE, LINK, SETUP = "mojomail-lan-wifi", "mojomail-lan-cable", "mojomail-link", "mojomail-setup"
 Sections = Mapping[str, Mapping[str, str]]
+HEARTBEAT = {"lcp-echo-interval": "20", "lcp-echo-failure": "3"}
+"""A dongle is asked every 20 seconds whether it is there: many tell in no other way that they have lost the network and
+have hung up, and the link would be taken for up until somebody pulls the dongle. The question goes no further than the
+dongle, so it costs nothing."""
 PinUse = Literal["untried", "taken", "refused"]
 """What the SIM card has said to a PIN."""
 
@@ -84,6 +88,7 @@ def _dongle(link: Link, use: PinUse) -> str:
     name, _, value = (refused_pin(link.pin) if use == "refused" else f"pin={link.pin}").partition("=")
     sections = {
         "gsm": {"apn": link.apn} | ({name: value} if link.pin else {}),
+        "ppp": HEARTBEAT,
         "ipv4": {"method": "auto"},
         "ipv6": {"method": "auto"},
     }

@@ -35,6 +35,7 @@ GROUPS = {
     "test_wizard": "village",
     "test_story": "village",
     "test_radio": "village",
+    "test_dongle": "village",
     "test_links": "village",
     "test_machine": "village",
     "test_first_boot": "cards",
@@ -42,7 +43,7 @@ GROUPS = {
 }
 """Test modules that share a machine, and so a worker; others stand for themselves. The longest group comes first."""
 
-WIZARD = {"test_wizard", "test_story", "test_radio", "test_late_devices", "test_first_screen"}
+WIZARD = {"test_wizard", "test_story", "test_radio", "test_dongle", "test_late_devices", "test_first_screen"}
 """Test modules that need the wizard in the image."""
 
 STARTED = re.compile(r"\b(?:Started|Finished|Reached target|Mounted|Listening on)\b")

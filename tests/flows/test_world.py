@@ -20,10 +20,11 @@ from tests.flows.fakenode import Node, node_at
 from tests.lab import dhcp, dns
 from tests.lab.authority import Authority
 from tests.lab.links import Link
+from tests.lab.modem import SUBSCRIBER
 from tests.lab.processes import LabError
 from tests.lab.remote import RemoteError
 from tests.lab.village import Place
-from tests.lab.wire import Counts
+from tests.lab.wire import PLAIN_HEADER, Counts
 from tests.lab.world import World
 
 NODE = "192.0.2.10"
@@ -101,6 +102,41 @@ def test_ping_shows_the_round_trip_of_the_link(world: World, node: Node, link: s
     trips = node.ping(GATEWAY)
     assert len(trips) == 5
     assert round_trip <= min(trips) < round_trip + LATE
+
+
+def checksum(data: bytes) -> bytes:
+    """The Internet's checksum (RFC 1071)."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
+
+
+def echo_request(source: str, target: str) -> bytes:
+    """An IPv4 packet that pings (RFC 791, 792)."""
+    ends = socket.inet_aton(source) + socket.inet_aton(target)
+    body = struct.pack("!BBHHH", 8, 0, 0, 7, 1) + b"mojo"
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, socket.IPPROTO_ICMP, 0) + ends
+    return head[:10] + checksum(head) + head[12:] + body[:2] + checksum(body) + body[4:]
+
+
+def test_a_modems_packets_go_over_a_wire_of_their_own(world: World) -> None:
+    asked = echo_request(SUBSCRIBER, GATEWAY)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as modem:
+        modem.settimeout(10)
+        modem.bind(str(world.wires / "dongle.qemu"))
+        for link in (world.dongle, world.uplink):
+            link.use("lan")
+            link.reset_counts()
+        modem.sendto(PLAIN_HEADER + asked, str(world.wires / "dongle.wire"))
+        answer = modem.recv(2000).removeprefix(PLAIN_HEADER)
+        assert (answer[12:20], answer[20], answer[28:]) == (asked[16:20] + asked[12:16], 0, b"mojo")
+        assert world.dongle.counts() == {GATEWAY: Counts(len(asked), len(asked), 1, 1)}
+        assert GATEWAY not in world.uplink.counts()
+        world.dongle.up(False)
+        modem.sendto(PLAIN_HEADER + asked, str(world.wires / "dongle.wire"))
+        modem.settimeout(1)
+        with pytest.raises(TimeoutError):
+            modem.recv(2000)
 
 
 @pytest.mark.parametrize("outward", [True, False])

@@ -6,10 +6,12 @@ import re
 import time
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.lab import keyboard, screen
+from tests.lab.dongle import RULE, Dongle
 from tests.lab.guest import EVERY, Guest
 from tests.lab.qmp import Qmp, QmpError
 from tests.lab.screen import Picture
@@ -23,6 +25,8 @@ class Hands(Guest):
 
     work: Path
     links: dict[str, bool]
+    _lines = 0
+    """Of the dongle that is plugged in."""
     _qmp: Qmp
     _dark: Picture
     """The screen at power-on."""
@@ -124,3 +128,31 @@ class Hands(Guest):
     def plug_keyboard(self) -> None:
         """Plug a keyboard in. A snapshot does not know it: stop() the machine before it is taken back to one."""
         self.qmp("device_add", driver="usb-kbd", id="keyboard")
+
+    def plug_dongle(self, dongle: Dongle) -> None:
+        """Plug a dongle in. A snapshot does not know it: stop() the machine before it is taken back to one."""
+        self.succeed("mkdir -p /run/udev/rules.d")
+        self.send_file(RULE.encode(), "/run/udev/rules.d/78-dongle.rules")
+        self.succeed("udevadm control --reload")
+        for number, port in enumerate(dongle.ports):
+            name = f"dongle{number}"
+            place = {"type": "unix", "data": {"path": str(port)}}
+            backend = {"type": "socket", "data": {"addr": place, "server": False}}
+            self.qmp("chardev-add", id=name, backend=backend)
+            self.qmp("device_add", driver="usb-serial", id=name, chardev=name)
+        self._lines = len(dongle.ports)
+
+    def unplug_dongle(self) -> None:
+        """Pull the dongle out."""
+        for number in range(self._lines):
+            name, since = f"dongle{number}", self._qmp.count
+            self.qmp("device_del", id=name)
+            try:
+                self._qmp.wait_for(partial(_is_gone, name), since, 60)
+            except QmpError as error:
+                raise self.failure(str(error)) from None
+            self.qmp("chardev-remove", id=name)
+
+
+def _is_gone(name: str, event: dict[str, Any]) -> bool:
+    return event["event"] == "DEVICE_DELETED" and bool(event["data"].get("device") == name)

@@ -28,9 +28,10 @@ from imagebuilder.errors import MojoError
 from tests.lab import netns, remote
 from tests.lab.dhcp import Router
 from tests.lab.links import Link, link_named
+from tests.lab.modem import OPERATOR
 from tests.lab.processes import LabError
 from tests.lab.relay import Port, Relay
-from tests.lab.wire import Counts, Fates, Wire
+from tests.lab.wire import PLAIN_HEADER, Counts, Fates, Wire
 
 UPLINK_ADDRESS = "192.0.2.1/24"
 PROVIDERS_NET = "203.0.113.1/24"
@@ -221,6 +222,8 @@ def _live(directory: Path, seed: str, with_router: bool) -> int:
     netns.add_address("lo:1", PROVIDERS_NET)
     uplink = netns.open_tap("uplink")
     netns.add_address("uplink", UPLINK_ADDRESS)
+    dongle = netns.open_tun("dongle")
+    netns.add_address("dongle", f"{OPERATOR}/24")
     with netns.entered(places["village"]):
         lan = netns.open_tap("lan")
         netns.add_address("lan", VILLAGE_ADDRESS)
@@ -228,8 +231,9 @@ def _live(directory: Path, seed: str, with_router: bool) -> int:
     router = Router(ipaddress.IPv4Interface(VILLAGE_ADDRESS), ipaddress.IPv4Address(NODE_ADDRESS))
 
     now = time.monotonic()
-    wires = {card: Wire(link_named("lan"), f"{seed} {card}", now) for card in ("uplink", "lan")}
-    relay = Relay([Port("uplink", wires["uplink"], uplink, directory), Port("lan", wires["lan"], lan, directory)])
+    wires = {card: Wire(link_named("lan"), f"{seed} {card}", now) for card in ("uplink", "lan", "dongle")}
+    ports = [Port(card, wires[card], tap, directory) for card, tap in (("uplink", uplink), ("lan", lan))]
+    relay = Relay([*ports, Port("dongle", wires["dongle"], dongle, directory, PLAIN_HEADER)])
     controls = {card: WireControl(relay, wire) for card, wire in wires.items()}
     inside = Inside(places, controls, router if with_router else None, seed)
     _begin(relay.run)

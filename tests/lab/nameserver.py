@@ -1,4 +1,4 @@
-"""The far side's name server and DHCP server: dnsmasq, at 192.0.2.1 on the uplink.
+"""The far side's name server and DHCP server: dnsmasq, at 192.0.2.1 on the uplink, which those behind a modem ask too.
 
 Names it does not know do not exist (NXDOMAIN), as nothing is behind it.
 """
@@ -16,6 +16,8 @@ from tests.lab.processes import LabError, end
 
 ADDRESS = "192.0.2.1"
 NETWORK = "192.0.2.0/24"
+MODEMS = "dongle"
+"""The interface that leads to those behind a modem; where there is none, dnsmasq does without."""
 START_LIMIT = 10.0
 """Seconds that dnsmasq may take to answer."""
 LEASES = ("192.0.2.100", "192.0.2.150")
@@ -33,6 +35,8 @@ class Nameserver:
             "no-hosts",
             "bind-dynamic",
             f"interface={interface}",
+            f"interface={MODEMS}",
+            f"no-dhcp-interface={MODEMS}",
             "address=/#/",
             *(f"host-record={name},{address}" for name, address in names.items()),
             *(f"mx-host={domain},{name},10" for domain, name in exchangers.items()),

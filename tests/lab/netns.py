@@ -21,7 +21,7 @@ from tests.lab.processes import LabError
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
-IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
+IFF_TUN, IFF_TAP, IFF_NO_PI = 0x0001, 0x0002, 0x1000
 SIOCADDRT = 0x890B
 SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK = 0x8914, 0x8916, 0x891C
 IFF_UP = 1
@@ -89,13 +89,22 @@ def open_tap(name: str) -> int:
 
     Raises LabError with the command that mends it when the host has no /dev/net/tun for us.
     """
+    return _open(name, IFF_TAP)
+
+
+def open_tun(name: str) -> int:
+    """As open_tap(), for an interface without Ethernet: an IP packet a read or write."""
+    return _open(name, IFF_TUN)
+
+
+def _open(name: str, kind: int) -> int:
     try:
         tap = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         mend = "chmod 0666 /dev/net/tun" if isinstance(error, PermissionError) else "modprobe tun"
         raise LabError(f"/dev/net/tun cannot be opened ({error.strerror}): sudo {mend}") from None
     try:
-        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
+        fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", name.encode(), kind | IFF_NO_PI))
     except OSError:
         os.close(tap)
         raise

@@ -3,8 +3,9 @@
 python -m tests.lab.prompt [IMAGE] [--lane virt] [--screen 1280x720] [--alone]
 
 At the prompt, `node` is the machine (tests/lab/machine.py), `room` is where its TV and keyboard are
-(room.py), `world` is what is around it (world.py), and `village` is where the phones are
-(village.py). Ctrl-D ends all of it. MOJOMAIL_SEED=N decides by chance as another run did.
+(room.py), `world` is what is around it (world.py), `village` is where the phones are
+(village.py), and `dongle` is one that can be plugged in (dongle.py). Ctrl-D ends all of it.
+MOJOMAIL_SEED=N decides by chance as another run did.
 """
 
 from __future__ import annotations
@@ -25,15 +26,19 @@ from typing import Any
 from tests.lab import processes
 from tests.lab.control import ControlError
 from tests.lab.daemontree import ensure_tree
+from tests.lab.dongle import Dongle
 from tests.lab.forward import Forward
 from tests.lab.machine import LANES, LabError, Machine, MachineFailure
 from tests.lab.room import WizardRoom
+from tests.lab.sim import Sim
 from tests.lab.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 HISTORY = Path("~/.cache/mojomail/lab-history").expanduser()
 BOOT_LIMIT = 1500.0
 """Seconds after which nobody waits for the boot any more."""
+SIM_PIN = "4242"
+"""What the card in the dongle wants."""
 WEBMAIL, WIZARD = 443, 8080
 """The node's ports for its pages, and for the wizard's until it is set up."""
 
@@ -69,10 +74,10 @@ def open_world(stack: ExitStack, seed: int) -> World:
     return world
 
 
-def names_of(node: Machine, world: World | None) -> dict[str, Any]:
+def names_of(node: Machine, world: World | None, dongle: Dongle) -> dict[str, Any]:
     """What the prompt knows by name."""
     village = world.village if world else None
-    given = {"node": node, "room": WizardRoom(node), "world": world, "village": village}
+    given = {"node": node, "room": WizardRoom(node), "world": world, "village": village, "dongle": dongle}
     return {**given, "Path": Path, "Machine": Machine, "LANES": LANES}
 
 
@@ -164,7 +169,9 @@ def main(arguments: list[str] | None = None) -> int:
             node.start()
             announce(node, seed, open_pages(stack, world) if world else None)
             threading.Thread(target=report_boot, args=(node, world), daemon=True).start()
-            prompt(names_of(node, world))
+            dongle = Dongle(node.work, Sim(pin=SIM_PIN), wires=world.wires if world else None)
+            stack.callback(dongle.close)
+            prompt(names_of(node, world, dongle))
     except (LabError, MachineFailure) as error:
         print(error, file=sys.stderr)
         return 2

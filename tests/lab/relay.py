@@ -28,9 +28,12 @@ PENDING = 512
 class Port:
     """One card of the machine: a wire with the tap at its far end and QEMU at its near end."""
 
-    def __init__(self, card: str, wire: Wire, tap: int, directory: Path) -> None:
-        """Open the near end in `directory`; the port owns the tap's descriptor from now on."""
-        self.card, self.wire, self.tap = card, wire, tap
+    def __init__(self, card: str, wire: Wire, tap: int, directory: Path, header: bytes = b"") -> None:
+        """Open the near end in `directory`; the port owns the tap's descriptor from now on.
+
+        `header` is what the wire has before each packet of a far end that knows no Ethernet (a tun).
+        """
+        self.card, self.wire, self.tap, self._header = card, wire, tap, header
         self.path, self._qemu_path = directory / f"{card}.wire", directory / f"{card}.qemu"
         os.set_blocking(tap, False)
         self.receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -52,7 +55,7 @@ class Port:
         """The frames that wait at the far end, a batch at most."""
         for _ in range(BATCH):
             try:
-                yield os.read(self.tap, FRAME_BYTES)
+                yield self._header + os.read(self.tap, FRAME_BYTES)
             except OSError:  # none is left, or the interface is down
                 return
 
@@ -67,7 +70,7 @@ class Port:
     def to_tap(self, frame: bytes) -> None:
         """Hand a frame to the far side's kernel, which may refuse it: too short, or the interface is down."""
         with contextlib.suppress(OSError):
-            os.write(self.tap, frame)
+            os.write(self.tap, frame[len(self._header) :])
 
     def to_qemu(self, frame: bytes) -> None:
         """Queue a frame for QEMU; `flush` sends."""

@@ -23,6 +23,8 @@ WAYS = (TO_FAR, FROM_FAR)
 
 ETHERNET_HEADER = 14
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
+PLAIN_HEADER = bytes(12) + IPV4.to_bytes(2, "big")
+"""What stands before an IPv4 packet on the wire of a link without Ethernet, such as a modem's."""
 UDP = 17
 DHCP_PORTS = {67, 68}
 

@@ -1,4 +1,4 @@
-"""The world around a machine, from the tests' side: an internet with far providers, a village with phones, two links.
+"""The world around a machine, from the tests' side: an internet with far providers, a village with phones, links.
 
     with World(directory) as world:
         world.uplink.use("gprs")
@@ -40,7 +40,7 @@ LINK_STATES = ("up", "down", "cut", "none", "drop")
 
 
 class Wired:
-    """One of the two links of the machine. All it says and does holds for both directions."""
+    """One of the links of the machine. All it says and does holds for both directions."""
 
     def __init__(self, control: Proxy, names: Mapping[str, str]) -> None:
         self._control, self._names = control, names
@@ -153,7 +153,7 @@ class World:
         place.mkdir(parents=True, exist_ok=True)
         (place / "world.log").write_bytes(self.log.read_bytes())
         lines = [f"seed: {self.seed}"]
-        for name, link in (("uplink", self.uplink), ("lan", self.lan)):
+        for name, link in (("uplink", self.uplink), ("lan", self.lan), ("dongle", self.dongle)):
             try:
                 lines += [f"{name}: {link.state()}, {link.fates()}"]
                 lines += [f"  {far}: {counts}" for far, counts in sorted(link.counts().items())]
@@ -188,6 +188,7 @@ class World:
         self._internet = None
         self.uplink = Wired(self.calls.wires["uplink"], self._names)
         self.lan = Wired(self.calls.wires["lan"], self._names)
+        self.dongle = Wired(self.calls.wires["dongle"], self._names)
         self.village = Place("village", self.calls.socket, self.calls.holder)
         self.abroad = Place("internet", self.calls.socket, None)
 

@@ -13,6 +13,7 @@ from unittest.mock import Mock, create_autospec
 import pytest
 
 from tests.lab import prompt
+from tests.lab.dongle import Dongle
 from tests.lab.farside import Internet
 from tests.lab.hands import Hands
 from tests.lab.machine import Machine
@@ -130,8 +131,9 @@ def names() -> dict[str, Any]:
         uplink=create_autospec(Wired, instance=True),
         internet=create_autospec(Internet, instance=True),
     )
-    known = prompt.names_of(create_autospec(Machine, instance=True), world)
-    assert set(known) > {"node", "room", "world", "village"}
+    dongle = create_autospec(Dongle, instance=True)
+    known = prompt.names_of(create_autospec(Machine, instance=True), world, dongle)
+    assert set(known) > {"node", "room", "world", "village", "dongle"}
     return {**known, "room": create_autospec(WizardRoom, instance=True)}
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.lab.links import LINKS, Link
 from tests.lab.processes import temporary_directory
 from tests.lab.relay import PENDING, Port, Relay
-from tests.lab.wire import Wire
+from tests.lab.wire import PLAIN_HEADER, Wire
 
 
 @dataclass
@@ -73,6 +73,18 @@ def test_frames_pass_both_ways(setting: Setting) -> None:
         assert qemu.recv(2000) == frame(1)
         qemu.sendto(frame(2), str(setting.port.path))
         assert setting.far.recv(2000) == frame(2)
+
+
+def test_a_far_end_without_ethernet_sees_packets_alone() -> None:
+    with temporary_directory() as directory:
+        far, tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        port = Port("dongle", Wire(LINKS["lan"], 1, 0.0), tun.detach(), directory, PLAIN_HEADER)
+        far.send(b"E down")
+        assert list(port.from_tap()) == [PLAIN_HEADER + b"E down"]
+        port.to_tap(PLAIN_HEADER + b"E up")
+        assert far.recv(2000) == b"E up"
+        port.close()
+        far.close()
 
 
 def test_frames_for_a_qemu_that_is_not_there_are_gone(setting: Setting) -> None:
