@@ -23,6 +23,8 @@ SERVICES = ("postfix.service", "dovecot.service", "nginx.service", "mojomaild.se
 CERTIFICATE = "mojomail-certificate.service"
 """Makes the servers' certificate again when the node has another name or address."""
 AUTHORITIES = Path("usr/local/share/ca-certificates")
+CAN_WAIT = ("link", "trust", "people")
+"""Groups without which the village has its mail, though one person or the way out may be missing."""
 SSH_RULE = "# ssh, by key only; who guesses is slowed down.\n" + (
     "add rule inet filter services tcp dport 22 ct state new limit rate 10/minute burst 20 packets accept\n"
 )
@@ -30,12 +32,23 @@ SSH_RULE = "# ssh, by key only; who guesses is slowed down.\n" + (
 
 @dataclass(frozen=True)
 class Action:
-    """One thing to do. `done` says whether it is in force already; `apply` may be cut off anywhere and done again."""
+    """One thing to do. `done` says whether it is in force already; `apply` may be cut off anywhere and done again.
+
+    Of a group that can wait, `vital` actions cannot: nothing of the group is possible without them. `words` is the key
+    of the text that says that it did not work, where that of its group does not fit.
+    """
 
     group: str
     name: str
     done: Callable[[], bool]
     apply: Callable[[], None]
+    vital: bool = False
+    words: str = ""
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether the rest is a working node without it."""
+        return self.group in CAN_WAIT and not self.vital
 
 
 def nothing() -> None:
@@ -271,7 +284,7 @@ class _Known:
 
 def _people(settings: Settings, site: Site) -> Iterator[Action]:
     known = _Known(site.office)
-    yield Action("people", "database", lambda: False, site.office.prepare)
+    yield Action("people", "database", lambda: False, site.office.prepare, vital=True, words="office")
     yield _corrections(settings, site, known)
     for person in settings.people:
         yield _person(person, site, known)
@@ -298,7 +311,7 @@ def _corrections(settings: Settings, site: Site, known: _Known) -> Action:
         site.made.forget(logins=gone.logins, addresses=gone.addresses)
         known.ask_again()
 
-    return Action("people", "corrections", lambda: stale() == Made(), apply)
+    return Action("people", "corrections", lambda: stale() == Made(), apply, words="corrections")
 
 
 def _person(person: Person, site: Site, known: _Known) -> Action:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 import traceback
@@ -28,33 +29,54 @@ log = logging.getLogger(__name__)
 def work(wizard: Wizard, site: Site) -> None:
     """Do what the wizard waits for, if it waits for something."""
     if wizard.at == APPLY:
-        wizard.applied(_apply(wizard, site))
+        _apply(wizard, site)
     if wizard.at == TEST and wizard.findings is None:
         wizard.tried(Trial(settings_from(wizard.answers), site).findings())
 
 
-def _apply(wizard: Wizard, site: Site) -> str:
-    """Bring everything into force; returns what went wrong, "" for nothing."""
+def _apply(wizard: Wizard, site: Site) -> None:
+    """Bring everything into force, but for what may be left for later, and tell the wizard how it ended."""
     progress = Progress()
-    group = ""
-    try:
-        # After a power cut this may be early in a start: what the actions stand on has to be there.
-        site.around.await_network()
-        site.runner("systemctl", "start", PREPARED, limit=180.0)
-        for action in actions(settings_from(wizard.answers), site):
-            if action.group != group:
-                group = action.group
-                progress = Progress(done=GROUPS[: GROUPS.index(group)], running=group)
-                wizard.report(progress)
+    left: tuple[str, ...] = ()
+    # After a power cut this may be early in a start: what the actions stand on has to be there.
+    site.around.await_network()
+    site.runner("systemctl", "start", PREPARED, limit=180.0)
+    for action in actions(settings_from(wizard.answers), site):
+        group = action.group
+        if group != progress.running:
+            done = tuple(name for name in GROUPS[: GROUPS.index(group)] if name not in left)
+            progress = Progress(done=done, running=group, left=left)
+            wizard.report(progress)
+        try:
             if not action.done():
-                log.info("%s: %s", action.group, action.name)
+                log.info("%s: %s", group, action.name)
                 action.apply()
-    except (SetupError, OSError) as error:
-        log.error("%s: %s", group, error)
-        wizard.report(replace(progress, trouble=str(error)))
-        return str(error)
-    wizard.report(Progress(done=GROUPS))
-    return ""
+        except Exception as error:
+            trouble = told(error)
+            log.error("%s: %s: %s", group, action.name, trouble)
+            can_wait = action.can_wait and not of_the_card(error)
+            if can_wait and group in wizard.state.left:
+                left = (*left, *({group} - set(left)))
+                continue
+            words = "card" if of_the_card(error) else action.words or group
+            wizard.report(replace(progress, what=action.name, words=words, can_wait=can_wait))
+            wizard.applied(trouble)
+            return
+    wizard.report(Progress(done=tuple(name for name in GROUPS if name not in left), left=left))
+    wizard.applied(left=left)
+
+
+def of_the_card(error: Exception) -> bool:
+    """Whether an error says that the card takes nothing more."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EDQUOT)
+
+
+def told(error: Exception) -> str:
+    """What an error says. One that nobody has thought of may quote an answer that is a secret: its name must do."""
+    if isinstance(error, SetupError | OSError):
+        return str(error) or type(error).__name__
+    log.error("".join(traceback.format_tb(error.__traceback__)))
+    return f"unexpected {type(error).__name__}; the log of this unit says where"
 
 
 class Worker:
@@ -89,13 +111,8 @@ class Worker:
         wizard = self._wizard
         try:
             work(wizard, self._site)
-        except (SetupError, OSError) as error:
-            self._fail(str(error) or type(error).__name__)
         except Exception as error:
-            # No text of the error: one that nobody has thought of may quote an answer that is a secret.
-            name = type(error).__name__
-            log.error("".join(traceback.format_tb(error.__traceback__)))
-            self._fail(f"unexpected {name}; the log of this unit says where")
+            self._fail(error)
         try:
             self._after()
         except (SetupError, OSError) as error:
@@ -107,9 +124,12 @@ class Worker:
         if self._closing:
             self._close()
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, error: Exception) -> None:
+        why = told(error)
         log.error("%s", why)
         if self._wizard.at in (APPLY, TEST):
+            words = "card" if of_the_card(error) else "other"
+            self._wizard.report(replace(self._wizard.progress, what="", words=words, can_wait=False))
             self._wizard.applied(why)
 
     def _close(self) -> None:

@@ -29,6 +29,7 @@ class State:
     returning   the summary follows the chapter that is being changed
     chapter     the one chapter that is open, after the set-up
     erase       everybody and all mail go before the first question
+    left        groups of actions that may stay undone for now; once all is applied, those that have
     """
 
     at: str = ""
@@ -39,6 +40,7 @@ class State:
     returning: bool = False
     chapter: str = ""
     erase: bool = False
+    left: tuple[str, ...] = ()
 
 
 class Journal:
@@ -82,6 +84,7 @@ class Journal:
             returning=loaded["returning"],
             chapter=loaded["chapter"],
             erase=loaded["erase"],
+            left=tuple(loaded["left"]),
         )
 
     def save(self, state: State) -> None:
@@ -96,6 +99,7 @@ class Journal:
             "returning": state.returning,
             "chapter": state.chapter,
             "erase": state.erase,
+            "left": state.left,
         }
         make_directories(self.folder, 0o700, self._disk)
         write_file(self.path, json.dumps(tree, ensure_ascii=False, indent=1).encode(), 0o600, self._disk)
@@ -106,7 +110,7 @@ class Journal:
         The marker comes last: who finds such a state without it, after a cut, has only mark_done() left to do.
         """
         kept = state.answers.without("people").without("keeper")
-        finished = State(at=state.at, answers=kept, preset=state.preset)
+        finished = State(at=state.at, answers=kept, preset=state.preset, left=state.left)
         self.save(finished)
         self.mark_done()
         return finished

@@ -103,8 +103,8 @@ class Office:
             told = json.loads(done.output)[0]
             for part in (told["imap"], told["smtp"]):
                 if part["finding"] != "ok":
-                    reason = f"{part['text']} {told.get('advice') or ''}".strip()
-                    return Verdict("wait" if part["finding"] == NO_LINK else "trouble", reason)
+                    # The advice that comes with it stands on the screen that asks for the password again.
+                    return Verdict("wait" if part["finding"] == NO_LINK else "trouble", str(part["text"]))
         except (ValueError, LookupError, TypeError, AttributeError):
             return Verdict("trouble", done.said.splitlines()[0] if done.said else f"mojomail: {done.code}")
         return Verdict("ok")

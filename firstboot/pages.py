@@ -20,6 +20,12 @@ GROUPS = ("language", "name", "keeper", "network", "link", "trust", "people", "s
 MOST_FAULTS = 50
 MOST_MENDED = 2
 """Findings that can be mended from the screen that shows them all."""
+MOST_SEEN = 3
+"""Names of Wi-Fis in reach that are told."""
+LONGEST_AID = 200
+"""Letters of what a program said."""
+WORST_FIRST: tuple[Mark, ...] = ("trouble", "running", "", "wait", "ok")
+"""In which order findings are told."""
 CLOCK = "%d.%m.%Y %H:%M"
 
 
@@ -91,10 +97,10 @@ def _question(wizard: Wizard, said: Texts) -> Screen:
     value, suggested = wizard.value_of(spot)
     help_text = said.say(f"steps|{step.name}|help", **given)
     if step.name == "link.wifi.name" and (seen := wizard.around.seen_networks()):
-        help_text += " " + said.say(f"steps|{step.name}|seen", networks=", ".join(seen[:6]))
+        help_text += " " + said.say(f"steps|{step.name}|seen", networks=", ".join(seen[:MOST_SEEN]))
     if step.name == "account.password":
         known = wizard.around.provider(given["address"], wizard.language)
-        help_text = f"{known.help} {help_text}" if known else help_text
+        help_text = known.help if known else help_text
     problem = wizard.problem
     return _screen(
         wizard,
@@ -170,6 +176,8 @@ def _groups(said: Texts, progress: Progress) -> tuple[Line, ...]:
     def mark(name: str) -> Mark:
         if name in progress.done:
             return "ok"
+        if name in progress.left:
+            return "trouble"
         running: Mark = "trouble" if progress.trouble else "running"
         return running if name == progress.running else ""
 
@@ -183,14 +191,18 @@ def _apply(wizard: Wizard, said: Texts) -> Screen:
 
 
 def _trouble(wizard: Wizard, said: Texts) -> Screen:
+    progress = wizard.progress
+    answers = ("again", "later", "change") if progress.can_wait else ("again", "change")
     return _screen(
         wizard,
         "ready",
         look="choice",
         title=said.say("apply|trouble"),
-        lines=_groups(said, wizard.progress),
-        problem=wizard.progress.trouble.splitlines()[0][:160],
-        choices=(Choice("again", said.say("apply|again")), Choice("change", said.say("apply|change"))),
+        help=said.say("apply|can_wait" if progress.can_wait else "apply|cannot_wait"),
+        lines=_groups(said, progress),
+        problem=said.say(f"apply|wrong|{progress.words}", what=progress.what),
+        aid=progress.trouble.splitlines()[0][:LONGEST_AID],
+        choices=tuple(Choice(answer, said.say(f"apply|{answer}")) for answer in answers),
         value="again",
     )
 
@@ -200,17 +212,18 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
     if findings is None:
         title, help_text = said.say("test|title"), said.say("test|help")
         return _screen(wizard, "ready", look="busy", title=title, help=help_text, can_go_back=False)
-    lines = tuple(
+    left = [Line(said.say(f"apply|steps|{group}"), said.say("test|left"), "trouble") for group in wizard.state.left]
+    tried = [
         Line(
             said.say(f"test|items|{found.item}", **found.given),
             said.say(f"test|results|{found.result}", **found.given),
             found.mark,
         )
         for found in findings
-    )
+    ]
     wrong = [found for found in findings if found.mark == "trouble"]
     choices = [Choice("onward", said.say("test|onward"))]
-    if wrong:
+    if wrong or left:
         choices.append(Choice("again", said.say("test|again")))
         for found in [each for each in wrong if wizard.anywhere(each.mend)][:MOST_MENDED]:
             what = said.say(f"test|items|{found.item}", **found.given)
@@ -220,8 +233,8 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
         "ready",
         look="choice",
         title=said.say("test|title"),
-        help=said.say("test|some" if wrong else "test|well"),
-        lines=lines,
+        help=said.say("test|some" if wrong or left else "test|well"),
+        lines=tuple(sorted(left + tried, key=lambda line: WORST_FIRST.index(line.mark))),
         choices=tuple(choices),
         value="onward",
         can_go_back=False,

@@ -82,6 +82,7 @@ class PlainText:
         lines += [f"  {number}. {choice.label}" for number, choice in enumerate(screen.choices[:40], 1)]
         if len(screen.choices) > 40:
             lines.append("  ... or type it")
+        lines += ["", screen.aid] if screen.aid else []
         lines += ["", self._aside()]
         print("\n".join(lines).translate(PLAIN), file=self.terminal.out, flush=True)
 

@@ -35,6 +35,7 @@ class Screen:
     value      what is chosen or stands in the field at first
     suggested  the value was made up by the node, and may be shown also for a secret
     problem    why the last answer was not taken
+    aid        for whoever helps by telephone: what failed, as programs say it; shown small, where there is room
     part, parts  how far we are, in chapters
     qr         what a phone's camera reads, "" for none
     """
@@ -51,6 +52,7 @@ class Screen:
     suggested: bool = False
     optional: bool = False
     problem: str = ""
+    aid: str = ""
     lines: tuple[Line, ...] = ()
     qr: str = ""
     can_go_back: bool = True

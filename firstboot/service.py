@@ -253,6 +253,7 @@ def _told(screen: Screen, entry: Entry | None = None) -> dict[str, object]:
         "suggested": screen.suggested and not (entry and entry.touched),
         "language": screen.language,
         "problem": screen.problem,
+        "aid": screen.aid,
         "choices": [choice.value for choice in screen.choices],
         "lines": [[line.label, line.value, line.mark] for line in screen.lines if screen.at != JOIN],
     }

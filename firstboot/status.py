@@ -27,6 +27,7 @@ class Status:
     last_contact  seconds since 1970, None for never
     free          bytes free on the card
     celsius       temperature, None when not known
+    left          groups of the set-up that were left for later
     """
 
     link: str = ""
@@ -34,10 +35,11 @@ class Status:
     last_contact: int | None = None
     free: int = 0
     celsius: int | None = None
+    left: tuple[str, ...] = ()
 
 
-def read_status(root: Path) -> Status:
-    """The state now. What cannot be read is not known."""
+def read_status(root: Path, left: tuple[str, ...] = ()) -> Status:
+    """The state now. What cannot be read is not known; what is `left` only the set-up knows."""
     try:
         told = json.loads((root / STATUS).read_bytes())
     except (OSError, ValueError):
@@ -56,6 +58,7 @@ def read_status(root: Path) -> Status:
         last_contact=_number(link.get("contact")),
         free=card.f_bavail * card.f_frsize,
         celsius=celsius,
+        left=left,
     )
 
 
@@ -91,7 +94,9 @@ def facts(status: Status, now: float, said: Texts) -> list[tuple[str, str, bool]
     link = said.say(f"state|{status.link or 'unknown'}")
     last = said.say("state|never") if status.last_contact is None else ago(now - status.last_contact, said)
     waiting = said.say("state|unknown") if status.waiting is None else str(status.waiting)
-    told = [
+    left = ", ".join(said.say(f"apply|steps|{group}") for group in status.left)
+    told = [(said.say("state|left"), left, True)] if left else []
+    told += [
         (said.say("state|link"), link, status.link == "down"),
         (said.say("state|waiting"), waiting, False),
         (said.say("state|last_contact"), last, False),

@@ -23,6 +23,6 @@ def run_state() -> int:
     if journal.begun_anew(state) or (state.at == APPLY and state.chapter):
         notify("READY=1")  # what a power cut has stopped goes on first, by the program of the menu
     else:
-        StateFront(ROOT, Surroundings(ROOT), state.answers, ready=lambda: notify("READY=1")).run()
+        StateFront(ROOT, Surroundings(ROOT), state.answers, state.left, ready=lambda: notify("READY=1")).run()
     run(*MENU)
     return 0

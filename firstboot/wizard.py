@@ -276,6 +276,9 @@ class Wizard:
             self._save(replace(self.state, at=where))
         elif self.at == TROUBLE and value in ("again", "change"):
             self._save(replace(self.state, at=APPLY if value == "again" else READY, unattended=False))
+        elif self.at == TROUBLE and value == "later" and self.progress.can_wait:
+            left = (*self.state.left, self.progress.running)
+            self._save(replace(self.state, at=APPLY, unattended=False, left=left))
         elif self.at == TEST and self.findings is not None:
             return self._answer_test(value)
         elif self.at == JOIN and value == "finish":
@@ -291,7 +294,8 @@ class Wizard:
         """Have all answers applied; where one does not fit, ask that one again first."""
         misfit = next(self.misfits(), None)
         if misfit is None:
-            self._save(replace(self.state, at=APPLY, returning=False))
+            left = self.state.left if self.state.chapter else ()
+            self._save(replace(self.state, at=APPLY, returning=False, left=left))
         else:
             spot, self.problem = misfit
             self._visit(spot)
@@ -299,6 +303,8 @@ class Wizard:
     def _answer_test(self, value: str) -> bool:
         if value == "onward":
             self.finish()
+        elif value == "again" and self.state.left:
+            self._save(replace(self.state, at=APPLY))
         elif value == "again":
             self.findings = None
         elif (spot := self.anywhere(value)) is not None:
@@ -314,12 +320,15 @@ class Wizard:
 
     # --- What the one who does the work says
 
-    def applied(self, trouble: str = "") -> None:
-        """The answers are in force now, or could not be: then `trouble` says why."""
+    def applied(self, trouble: str = "", *, left: tuple[str, ...] = ()) -> None:
+        """The answers are in force now, but for groups that are left for later; or could not be: `trouble` says why."""
         with self._lock:
             self.progress = replace(self.progress, trouble=trouble)
             self.findings = None
-            self.state = replace(self.state, at=TROUBLE if trouble else TEST)
+            before = self.state.left
+            if not trouble and "people" in before and self.state.chapter not in ("", "people"):
+                left = (*left, "people")  # whom the set-up could not add is in no answers any more, so nobody was
+            self.state = replace(self.state, at=TROUBLE if trouble else TEST, left=before if trouble else left)
         self.changed()
 
     def once_more(self) -> None:

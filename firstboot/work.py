@@ -10,11 +10,24 @@ from .screens import Mark
 
 @dataclass(frozen=True)
 class Progress:
-    """Groups of actions that are done, and the one under way, by name; `trouble` is why it stopped."""
+    """How far the work is.
+
+    done      groups of actions that are done, by name
+    running   the group under way
+    left      groups of which something is left for later
+    trouble   why it stopped, as programs say it
+    what      what could not be done: a login, an address, a file
+    words     key of the text under apply.wrong that says so in plain words
+    can_wait  whether the rest works without it
+    """
 
     done: tuple[str, ...] = ()
     running: str = ""
+    left: tuple[str, ...] = ()
     trouble: str = ""
+    what: str = ""
+    words: str = "other"
+    can_wait: bool = False
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def screen_page(screen: Screen, *, notice: str = "") -> str:
     body += [f"<p>{escape(notice)}</p>"] if notice else []
     body += [f'<p class="problem" role="alert">{escape(screen.problem)}</p>'] if screen.problem else []
     body.append(_lines(screen))
+    body += [f"<p><small>{escape(screen.aid)}</small></p>"] if screen.aid else []
     if screen.look == "busy":
         body.append(f"<p>{escape(said.say('phone|wait'))}</p>")
     else:

@@ -13,16 +13,18 @@ gi.require_version("Pango", "1.0")
 gi.require_version("PangoCairo", "1.0")
 from gi.repository import Pango, PangoCairo  # noqa: E402  # their versions are chosen before
 
+from .qr import MARGIN  # noqa: E402
 from .theme import FONT, Box, Colour  # noqa: E402
 
 
 @dataclass(frozen=True)
 class Inked:
-    """A text that was drawn: where its ink is, and how many of its letters no font has."""
+    """A text that was drawn: where its ink is, how many of its letters no font has, and whether it was cut short."""
 
     text: str
     ink: Box
     unknown: int
+    cut: bool
 
 
 ASCENT, LINE = 1.06, 1.36
@@ -113,9 +115,8 @@ class Canvas:
         self.context.move_to(x, y)
         PangoCairo.show_layout(self.context, laid)
         ink, _ = laid.get_pixel_extents()
-        self.inked.append(
-            Inked(text, Box(x + ink.x, y + ink.y, ink.width, ink.height), laid.get_unknown_glyphs_count())
-        )
+        place = Box(x + ink.x, y + ink.y, ink.width, ink.height)
+        self.inked.append(Inked(text, place, laid.get_unknown_glyphs_count(), laid.is_ellipsized()))
         return max(_height(laid, size), y + laid.get_pixel_size()[1] - top if laid.get_line_count() > 1 else 0.0)
 
     def caret(self, x: float, text: str, at: int, size: float) -> float:
@@ -156,8 +157,8 @@ class Canvas:
         self.context.fill()
 
     def squares(self, box: Box, rows: list[list[bool]], dark: Colour, light: Colour) -> None:
-        """Draw a QR code with the four light modules around it that readers need (ISO/IEC 18004, 6.3.8)."""
-        count = len(rows) + 8
+        """Draw a QR code and the light margin that readers need."""
+        count = len(rows) + 2 * MARGIN
         side = int(min(box.width, box.height) // count)
         offset_x, offset_y = (
             box.x + (box.width - side * count) // 2,
@@ -168,7 +169,7 @@ class Canvas:
         for y, row in enumerate(rows):
             for x, is_dark in enumerate(row):
                 if is_dark:
-                    self.context.rectangle(offset_x + (x + 4) * side, offset_y + (y + 4) * side, side, side)
+                    self.context.rectangle(offset_x + (x + MARGIN) * side, offset_y + (y + MARGIN) * side, side, side)
         self.context.fill()
 
     def _path(self, box: Box, radius: float) -> None:

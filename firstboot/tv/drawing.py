@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ..aside import Aside
-from ..screens import Line, Mark, Screen
-from ..texts import texts
+from ..screens import Mark, Screen
 from .canvas import LINE, Canvas
 from .editing import Entry
-from .qr import modules
+from .fitting import AID_LINES, SQUEEZES, Fitting
+from .qr import modules, readable
 from .theme import ACCENT, GOOD, GROUND, MUTED, ON_ACCENT, PANEL, RAISED, TEXT, TROUBLE, Box, Colour, Theme
 
-SQUEEZES = (1.0, 0.94, 0.88, 0.82, 0.76, 0.7)
 DOT = "•"
 
 
@@ -36,129 +36,28 @@ class Painter:
     def paint(self, screen: Screen, entry: Entry, aside: Aside | None = None) -> Spots:
         """Draw a screen; returns where it can be clicked."""
         aside = Aside() if aside is None or screen.qr else aside
-        width, height = self.canvas.width, self.canvas.height
-        tries = [(squeeze, aside) for squeeze in SQUEEZES[:3]]
-        tries += [(squeeze, replace(aside, brief="")) for squeeze in SQUEEZES]
-        for squeeze, beside in tries:
-            drawing = _Drawing(self.canvas, Theme(width, height, squeeze), screen, entry, beside)
+        for drawing in self._tries(screen, entry, aside):
             if drawing.fits():
                 return drawing.draw()
-        drawing.leave_out()
+        drawing.make_fit()
         return drawing.draw()
 
+    def _tries(self, screen: Screen, entry: Entry, aside: Aside) -> Iterator[_Drawing]:
+        """The screen as it should be, then smaller and with less beside it."""
+        bare = replace(screen, aid="")
+        tries = [(squeeze, screen, aside) for squeeze in SQUEEZES[:3]]
+        tries += [(squeeze, bare, aside) for squeeze in SQUEEZES[:3] if screen.aid]
+        tries += [(squeeze, bare, replace(aside, brief="")) for squeeze in SQUEEZES]
+        for squeeze, shown, beside in tries:
+            yield _Drawing(self.canvas, Theme(self.canvas.width, self.canvas.height, squeeze), shown, entry, beside)
 
-class _Drawing:
+
+class _Drawing(Fitting):
     """One screen, at one squeeze."""
-
-    def __init__(self, canvas: Canvas, theme: Theme, screen: Screen, entry: Entry, aside: Aside) -> None:
-        self.canvas, self.theme, self.screen, self.entry, self.aside = canvas, theme, screen, entry, aside
-        self.say = texts(screen.language).say
-        self.spots = Spots()
-        self.lines: tuple[Line, ...] = screen.lines
-        safe = theme.safe
-        self.panel = self._panel_box() if theme.wide and (aside.lines or screen.qr) else None
-        self.width = (self.panel.x - safe.x - 2 * theme.gap) if self.panel else safe.width
-        self.top = safe.y + theme.small * 2.1
-        self.bottom = safe.bottom - self._footer_height()
-        if screen.qr and not self.panel:
-            self.qr_box: Box | None = Box(safe.right - safe.width * 0.3, self.top, safe.width * 0.3, safe.width * 0.3)
-        else:
-            self.qr_box = None
-
-    def _panel_box(self) -> Box:
-        safe = self.theme.safe
-        width = safe.width * 0.27
-        return Box(safe.right - width, safe.y, width, safe.height)
-
-    # --- Measuring
-
-    @property
-    def row(self) -> float:
-        """The height of one choice."""
-        return self.theme.body * LINE + self.theme.gap * 0.9
-
-    def _footer_height(self) -> float:
-        lines = 1.0
-        if self.aside.warning:
-            lines += 1.1
-        if not self.panel and self.aside.brief:
-            lines += self._brief_lines() * 1.2
-        return self.theme.small * LINE * lines + self.theme.gap
-
-    def _brief_lines(self) -> int:
-        _, height = self.canvas.measure(self.aside.brief, self.theme.small, self.theme.safe.width)
-        return max(1, round(height / (self.theme.small * LINE)))
-
-    def _text_width(self) -> float:
-        return self.width - (self.qr_box.width + self.theme.gap if self.qr_box else 0)
-
-    def _head_height(self) -> float:
-        theme, width = self.theme, self._text_width()
-        height = self.canvas.measure(self.screen.title, theme.title, width, bold=True)[1] + theme.gap * 0.6
-        if self.screen.help:
-            height += self.canvas.measure(self.screen.help, theme.body, width)[1] + theme.gap
-        if self.screen.problem:
-            height += self._problem_height() + theme.gap
-        return height
-
-    def _problem_height(self) -> float:
-        inner = self.width - 3 * self.theme.gap - self.theme.body
-        return self.canvas.measure(self.screen.problem, self.theme.body, inner)[1] + self.theme.gap
-
-    def _lines_height(self) -> float:
-        return sum(self._line_height(line) for line in self.lines) + (self.theme.gap if self.lines else 0)
-
-    def _columns(self) -> tuple[float, float, float]:
-        """Where a line's label and value begin, and where they end, from the left edge."""
-        marked = any(line.mark for line in self.lines) or self.screen.look == "busy"
-        begin = self.theme.body * 1.5 if marked else 0.0
-        width = self._text_width()
-        widest = max(
-            (self.canvas.measure(line.label, self.theme.body)[0] for line in self.lines if line.value), default=0
-        )
-        return begin, min(begin + widest + self.theme.body, begin + width * 0.5), width
-
-    def _line_height(self, line: Line) -> float:
-        begin, second, end = self._columns()
-        first = (second - self.theme.body * 0.5) if line.value else end
-        height = self.canvas.measure(line.label, self.theme.body, first - begin)[1]
-        if line.value:
-            height = max(height, self.canvas.measure(line.value, self.theme.body, end - second)[1])
-        return height + self.theme.gap * 0.5
-
-    def _field_height(self) -> float:
-        height = self.theme.body * 2.5
-        if self._note():
-            height += self.theme.small * LINE + self.theme.gap * 0.5
-        return height
-
-    def _note(self) -> str:
-        if self.screen.suggested and not self.entry.touched:
-            return self.say("keys|suggestion")
-        return self.say("keys|optional") if self.screen.optional else ""
-
-    def fits(self) -> bool:
-        """Whether everything has room. A long list of choices scrolls: two are enough below lines, else five."""
-        count = len(self.screen.choices)
-        rows = count if count <= (2 if self.lines else 8) else (2 if self.lines else 5)
-        needed = self._head_height() + self._lines_height() + rows * self.row
-        if self.screen.look in ("text", "secret"):
-            needed += self._field_height()
-        return self.top + needed <= self.bottom
-
-    def leave_out(self) -> None:
-        """Leave out lines, those that matter least first, until the rest has room; how many, is said."""
-        rank = {"trouble": 0, "running": 1, "": 2, "wait": 3, "ok": 4}
-        kept = list(range(len(self.screen.lines)))
-        while len(kept) > 1 and not self.fits():
-            kept.remove(max(kept, key=lambda number: (rank[self.screen.lines[number].mark], number)))
-            left = len(self.screen.lines) - len(kept)
-            self.lines = (*(self.screen.lines[number] for number in kept), Line(self.say("preset|more", n=left), ""))
-
-    # --- Drawing
 
     def draw(self) -> Spots:
         """Draw it all."""
+        self.spots = Spots()
         self.canvas.clear(GROUND)
         self._header()
         y = self._head(self.top)
@@ -185,10 +84,11 @@ class _Drawing:
             x += width + gap
 
     def _head(self, y: float) -> float:
-        theme, x, width = self.theme, self.theme.safe.x, self._text_width()
-        y += self.canvas.text(x, y, self.screen.title, theme.title, TEXT, width=width, bold=True) + theme.gap * 0.6
-        if self.screen.help:
-            y += self.canvas.text(x, y, self.screen.help, theme.body, MUTED, width=width) + theme.gap
+        theme, x, width, cut = self.theme, self.theme.safe.x, self._head_width(), self.cut
+        title, help_text, most = self.screen.title, self.screen.help, cut.title
+        y += self.canvas.text(x, y, title, self.title, TEXT, width=width, bold=True, lines=most) + theme.gap * 0.6
+        if help_text:
+            y += self.canvas.text(x, y, help_text, theme.body, MUTED, width=width, lines=cut.help) + theme.gap
         if self.screen.problem:
             box = Box(x, y, self.width, self._problem_height())
             self.canvas.fill(box, PANEL, theme.gap * 0.6)
@@ -197,22 +97,24 @@ class _Drawing:
             middle = y + theme.gap * 0.5 + theme.body * 0.68
             self._mark("trouble", x + theme.gap * 1.4 + theme.body * 0.3, middle)
             left = x + theme.gap * 2 + theme.body
-            self.canvas.text(left, y + theme.gap * 0.5, self.screen.problem, theme.body, TEXT, width=inner)
+            problem, above = self.screen.problem, theme.gap * 0.5
+            self.canvas.text(left, y + above, problem, theme.body, TEXT, width=inner, lines=cut.problem)
             y += box.height + theme.gap
-        return y
+        return max(y, self.qr_box.bottom + theme.gap) if self.below and self.qr_box else y
 
     def _lines(self, y: float) -> float:
         theme, x = self.theme, self.theme.safe.x
         begin, second, end = self._columns()
+        most = self.cut.line
         for line in self.lines:
             waits = self.screen.look == "busy" and not line.mark
             shade = MUTED if line.value or waits else TEXT
             first = (second - theme.body * 0.5) if line.value else end
             self._mark(line.mark, x + theme.body * 0.5, y + theme.body * 0.68)
-            self.canvas.text(x + begin, y, line.label, theme.body, shade, width=first - begin)
+            self.canvas.text(x + begin, y, line.label, theme.body, shade, width=first - begin, lines=most)
             if line.value:
                 value = TROUBLE if line.mark == "trouble" else TEXT
-                self.canvas.text(x + second, y, line.value, theme.body, value, width=end - second)
+                self.canvas.text(x + second, y, line.value, theme.body, value, width=end - second, lines=most)
             y += self._line_height(line)
         return y + (theme.gap if self.lines else 0)
 
@@ -302,6 +204,10 @@ class _Drawing:
             elif len(self.screen.choices) > 1:
                 self._key(x, y, "↑↓", self.say("keys|choose"), "choose")
         y -= size * 0.35
+        if self.screen.aid:
+            y -= self._aid_height() - theme.gap
+            self.canvas.text(safe.x, y, self.screen.aid, size, MUTED, width=self.width, lines=AID_LINES)
+            y -= theme.gap * 0.5
         if self.aside.brief and not self.panel:
             y -= size * LINE * self._brief_lines()
             self.canvas.text(safe.x, y, self.aside.brief, size, MUTED, width=safe.width)
@@ -350,14 +256,18 @@ class _Drawing:
             self._qr(Box(panel.x + theme.gap, panel.y + theme.gap, side, side))
             return
         self.canvas.fill(panel, PANEL, theme.gap)
-        inner = Box(panel.x + theme.gap, panel.y + theme.gap, panel.width - 2 * theme.gap, panel.height)
-        y = inner.y
-        if self.aside.qr:
-            side = min(inner.width, panel.height * 0.5)
-            self._qr(Box(inner.x, y, inner.width, side))
-            y += side + theme.gap
-        y += self.canvas.text(inner.x, y, self.aside.title, theme.small, ACCENT, width=inner.width, bold=True)
+        inner = Box(panel.x + theme.gap, panel.y + theme.gap, panel.width - 2 * theme.gap, panel.height - 2 * theme.gap)
+        texts = [(theme.small, ACCENT, True, self.aside.title)]
         for label, value in self.aside.lines:
-            y += theme.gap * 0.6
-            y += self.canvas.text(inner.x, y, label, theme.small * 0.9, MUTED, width=inner.width)
-            y += self.canvas.text(inner.x, y, value, theme.small, TEXT, width=inner.width, bold=True)
+            texts += [(theme.small * 0.9, MUTED, False, label), (theme.small, TEXT, True, value)]
+        measure = self.canvas.measure
+        heights = [measure(text, size, inner.width, bold=bold)[1] for size, _, bold, text in texts]
+        y, code = inner.y, modules(self.aside.qr)
+        side = min(inner.width, inner.height - sum(heights) - theme.gap * (1 + 0.6 * len(self.aside.lines)))
+        if code and readable(code, side):
+            self.canvas.squares(Box(inner.x, y, inner.width, side), code, ON_ACCENT, TEXT)
+            y += side + theme.gap
+        for number, (size, shade, bold, text) in enumerate(texts):
+            y += theme.gap * 0.6 if number % 2 else 0.0
+            self.canvas.text(inner.x, y, text, size, shade, width=inner.width, bold=bold)
+            y += heights[number]

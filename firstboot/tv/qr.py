@@ -6,6 +6,10 @@ import ctypes
 from ctypes.util import find_library
 
 LIBRARY = "libqrencode.so.4"
+LEAST_MODULE = 2.0
+"""Pixels of a module's side that a camera still tells apart."""
+MARGIN = 4
+"""Light modules around a code that readers need (ISO/IEC 18004, 6.3.8)."""
 LEVEL_M = 1
 """Error correction: 15 % of a code may be unreadable (qrencode.h, QRecLevel)."""
 
@@ -14,6 +18,11 @@ class _Code(ctypes.Structure):
     """QRcode of qrencode.h."""
 
     _fields_ = (("version", ctypes.c_int), ("width", ctypes.c_int), ("data", ctypes.POINTER(ctypes.c_ubyte)))
+
+
+def readable(rows: list[list[bool]], side: float) -> bool:
+    """Whether cameras can read a code that is drawn with its margin in `side` pixels."""
+    return side >= LEAST_MODULE * (len(rows) + 2 * MARGIN)
 
 
 def modules(text: str) -> list[list[bool]]:

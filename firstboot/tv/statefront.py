@@ -26,8 +26,16 @@ LOOK_AGAIN = 5.0
 class StateFront:
     """Shows the node's state until somebody presses Enter or clicks."""
 
-    def __init__(self, root: Path, around: Surroundings, answers: Answers, *, ready: Callable[[], None]) -> None:
-        self._root, self._around, self._answers, self._ready = root, around, answers, ready
+    def __init__(
+        self,
+        root: Path,
+        around: Surroundings,
+        answers: Answers,
+        left: tuple[str, ...] = (),
+        *,
+        ready: Callable[[], None],
+    ) -> None:
+        self._root, self._around, self._answers, self._left, self._ready = root, around, answers, left, ready
         self._language = answers.get("language") or "en"
 
     def run(self) -> None:
@@ -37,7 +45,7 @@ class StateFront:
             root,
             lambda: (
                 {"screen": "state", "field": "", "value": "", "language": self._language}
-                | {"lines": [list(line) for line in facts(read_status(root), time.time(), texts(self._language))]}
+                | {"lines": [list(line) for line in self._facts()]}
             ),
         )
         with Console(root=root) as console:
@@ -56,7 +64,7 @@ class StateFront:
         while True:
             active = console.active()
             new = output.look() if active else False
-            status, now = read_status(self._root), time.time()
+            status, now = read_status(self._root, self._left), time.time()
             join = Join.from_answers(self._answers, self._around)
             picture = (facts(status, now, texts(self._language)), join)
             came_back, was_active = active and not was_active, active
@@ -69,6 +77,9 @@ class StateFront:
                 pressed = done.kind == "key" and done.code in (ENTER, KEYPAD_ENTER) and done.value == 1
                 if active and (pressed or done.kind == "click"):
                     return
+
+    def _facts(self) -> list[tuple[str, str, bool]]:
+        return facts(read_status(self._root, self._left), time.time(), texts(self._language))
 
     def _draw(self, output: Output, join: Join, status: Status, now: float, *, all_of_it: bool) -> None:
         output.refill()

@@ -7,7 +7,7 @@ from ..join import Join
 from ..status import Status, facts
 from ..texts import texts
 from .canvas import LINE, Canvas
-from .qr import modules
+from .qr import modules, readable
 from .theme import ACCENT, GROUND, MUTED, ON_ACCENT, PANEL, TEXT, TROUBLE, Box, Theme
 
 
@@ -29,20 +29,31 @@ class StateView:
         canvas.text(safe.x, safe.y, said.say("state|title"), theme.small, ACCENT, width=width, lines=1)
         y = safe.y + theme.small * 1.7
         y += canvas.text(safe.x, y, name, theme.title, TEXT, width=width, bold=True, lines=1) + theme.gap
-        told = facts(status, now, said)
         bottom = safe.bottom - theme.small * LINE - theme.gap
-        heights = [
-            theme.small * LINE + canvas.measure(value, theme.body, width, bold=True, lines=2)[1] for _, value, _ in told
-        ]
-        pitch = min(theme.gap * 2.4, max(0.0, (bottom - y - sum(heights)) / len(told)))
-        for (label, value, wrong), height in zip(told, heights, strict=True):
-            canvas.text(safe.x, y, label, theme.small, MUTED, width=width, lines=1)
-            shade = TROUBLE if wrong else TEXT
-            canvas.text(safe.x, y + theme.small * LINE, value, theme.body, shade, width=width, bold=True, lines=2)
-            y += height + pitch
+        self._facts(facts(status, now, said), Box(safe.x, y, width, bottom - y))
         keeper = said.say("state|keeper")
         canvas.text(safe.x, safe.bottom - theme.small * LINE, keeper, theme.small, MUTED, width=width, lines=1)
         self._join(panel, join, language)
+
+    def _facts(self, told: list[tuple[str, str, bool]], room: Box) -> None:
+        """What goes on. Where the room is short letters are smaller, then values have one line, then calm ones go."""
+        canvas, small = self.canvas, self.theme.small * LINE
+        for body, lines in ((self.theme.body, 2), (self.theme.small, 2), (self.theme.small, 1)):
+            heights = [
+                small + canvas.measure(value, body, room.width, bold=True, lines=lines)[1] for _, value, _ in told
+            ]
+            if sum(heights) <= room.height:
+                break
+        while sum(heights) > room.height:
+            calm = [number for number, (_, _, wrong) in enumerate(told) if not wrong] or [len(told) - 1]
+            told, heights = ([*each[: calm[-1]], *each[calm[-1] + 1 :]] for each in (told, heights))
+        pitch = min(self.theme.gap * 2.4, (room.height - sum(heights)) / len(told))
+        y = room.y
+        for (label, value, wrong), height in zip(told, heights, strict=True):
+            canvas.text(room.x, y, label, self.theme.small, MUTED, width=room.width, lines=1)
+            shade = TROUBLE if wrong else TEXT
+            canvas.text(room.x, y + small, value, body, shade, width=room.width, bold=True, lines=lines)
+            y += height + pitch
 
     def _join(self, panel: Box, join: Join, language: str) -> None:
         said = texts(language)
@@ -62,7 +73,7 @@ class StateView:
         code = modules(join.qr())
         room = min(width, panel.height - needed - 2 * theme.gap)
         y = panel.y + theme.gap
-        if code:
+        if code and readable(code, room):
             canvas.squares(Box(x, y, width, room), code, ON_ACCENT, TEXT)
             y += room + theme.gap
         for label, value in rows:

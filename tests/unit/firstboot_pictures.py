@@ -11,24 +11,29 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import cairo
 
+from firstboot.actions import CAN_WAIT
 from firstboot.aside import Aside, unbroken
 from firstboot.join import Join
 from firstboot.later import Later
+from firstboot.pages import GROUPS
 from firstboot.screens import Screen
 from firstboot.status import Status
+from firstboot.steps import plan
 from firstboot.texts import texts
 from firstboot.tv.canvas import Canvas
-from firstboot.tv.drawing import Painter
+from firstboot.tv.drawing import Painter, Spots
 from firstboot.tv.editing import entry_for
 from firstboot.tv.stateview import StateView
 from firstboot.tv.theme import Theme
 from firstboot.work import Finding, Progress
+from tests.unit import firstboot_worst
 from tests.unit.firstboot_machine import VILLAGE, MadeUp, walk, wizard_at
 
 SIZES = ((1920, 1080), (1280, 720), (720, 576))
@@ -41,7 +46,11 @@ PASSWORD = "kamu-ripo-tevu-482"
 JOIN = Join("Rampur Post", PASSWORD, "https://rampur.home.arpa", "https://10.77.0.1")
 STATUS = Status("down", 12, 1_800_000_000 - 7800, 7_200_000_000, 84)
 NOW = 1_800_000_000
-FAULTS = [f"mojomail.yaml:{line}:5: people.0.login cannot be this (did you mean that?)" for line in range(1, 12)]
+WORST_JOIN = Join(
+    *(firstboot_worst.WIFI, firstboot_worst.PASSPHRASE),
+    *(f"https://{firstboot_worst.NODE}.home.arpa", "https://192.168.178.123"),
+)
+WORST_STATUS = Status("down", 12_345, NOW - 86_400 * 123, 180_000_000, 104, CAN_WAIT)
 TOUCH = 3.0
 """Lines that inks of two texts may share: marks below letters reach into the next line."""
 
@@ -54,40 +63,37 @@ class Sheet(Canvas):
         self.width, self.height = width, height
 
 
-def screens(language: str) -> Iterator[Screen]:
-    """Every screen there is, in a language, with the longest things on it."""
+def screens(language: str, given: dict[str, str], around: MadeUp, aid: str) -> Iterator[Screen]:
+    """Every screen there is up to the findings, in a language, with the answers that are given."""
     found: list[Screen] = []
     with tempfile.TemporaryDirectory() as folder:
-        wizard = wizard_at(
-            Path(folder),
-            MadeUp(radios=("wlan0", "wlan1"), sockets=("eth0", "eth1"), seen=["School", "Post Office", "Asha"]),
-        )
-        long = {"language": language, "keeper.password": PASSWORD, "network.wifi.passphrase": PASSWORD}
-        long |= {"timezone": "other", "network.wifi.country": "other", "link.dongle.apn": "other", "clock": "set"}
-        long |= {"link.dongle.apn_other": "portalnmms", "people.0.password": PASSWORD}
-        walk(wizard, VILLAGE | long, until="ready", look=found.append)
+        wizard = wizard_at(Path(folder), around)
+        walk(wizard, given, until="ready", look=found.append)
         for link in ("wifi", "ethernet", "phone"):
             wizard.answer("ready", "change")
             found.append(wizard.screen())
             wizard.answer("change", "link")
-            walk(wizard, {"link.kind": link, "link.wifi.name": "School"}, until="ready", look=found.append)
+            walk(wizard, given | {"link.kind": link}, until="ready", look=found.append)
         wizard.answer("ready", "start")
-        wizard.report(Progress(("language", "name"), "keeper"))
-        found.append(wizard.screen())
-        wizard.applied("nmcli connection up mojomail-lan-wifi failed with exit code 4: Connection activation failed")
-        found.append(wizard.screen())
-        wizard.answer("trouble", "again")
-        wizard.applied()
-        found.append(wizard.screen())
-        wizard.tried(findings(texts(language).say))
-        found.append(wizard.screen())
+        for number, group in enumerate(GROUPS):
+            wizard.report(Progress(GROUPS[:number], group))
+            found.append(wizard.screen())
+            others = ("card", "other", "office", "corrections") if group == "people" else ()
+            for words in (group, *others):
+                what = given["people.0.accounts.0.address"]
+                can_wait = words == group and group in CAN_WAIT
+                wizard.report(replace(wizard.progress, what=what, words=words, can_wait=can_wait))
+                wizard.applied(aid)
+                found.append(replace(wizard.screen(), at=f"trouble {group} {words}"))
+                wizard.answer("trouble", "again")
+        for name, listed in lists_of_findings(language).items():
+            wizard.applied(left=CAN_WAIT if name.endswith("left") else ())
+            found.append(wizard.screen())
+            wizard.tried(listed)
+            found.append(replace(wizard.screen(), at=name))
         wizard.answer("test", "onward")
         found.append(wizard.screen())
-        wizard.show_faults("mojomail.yaml", FAULTS)
-        found.append(wizard.screen())
-        wizard = wizard_at(Path(folder) / "wrong")
-        walk(wizard, {"language": language, "network.kind": "both"}, until="link.kind")
-        wizard.answer("link.kind", "ethernet")
+        wizard.show_faults("mojomail.yaml", firstboot_worst.FAULTS)
         found.append(wizard.screen())
         menu = Later(wizard.answers, lambda password: password == "right")
         for answer in ("wrong", "right", "anew", "erase"):
@@ -97,29 +103,52 @@ def screens(language: str) -> Iterator[Screen]:
     yield from {(screen.at, screen.title, screen.value, screen.look): screen for screen in found}.values()
 
 
-def findings(say: object) -> list[Finding]:
+def lists_of_findings(language: str) -> dict[str, list[Finding]]:
+    return {
+        "test": findings(),
+        "test one": firstboot_worst.findings(language, "one"),
+        "test all": firstboot_worst.findings(language),
+        "test all and left": firstboot_worst.findings(language),
+    }
+
+
+def worst_screens(language: str) -> Iterator[Screen]:
+    """Every screen with the longest things on it; each question also with the longest said against an answer."""
+    around = firstboot_worst.LargeVillage()
+    steps = {step.name: step for step in (*plan().once(), *plan().person, *plan().account, *plan().next)}
+    for screen in screens(language, firstboot_worst.answers(language), around, firstboot_worst.AID):
+        yield screen
+        words = screen.at.split(".")
+        name = f"{'account' if 'accounts' in words else 'person'}.{words[-1]}" if words[0] == "people" else screen.at
+        if name in steps:
+            yield replace(screen, problem=max(firstboot_worst.problems(steps[name], language), key=len))
+
+
+def findings() -> list[Finding]:
+    """What is usual on the first day: one password is wrong."""
     address = {"address": "asha@panchayat.example.org"}
+    refused = {"reason": "IMAP: imap.example.org does not take the password. It said: Invalid credentials (Failure)"}
     return [
-        Finding("network", "network_wifi", "trouble", mend="network.kind"),
+        Finding("network", "network_ok", "ok"),
         Finding("services", "services_ok", "ok"),
         Finding("clock", "clock_wait", "wait", {"now": "22.11.2026 14:05"}),
         Finding("card", "card_ok", "ok", {"free": "7.2 GB"}),
         Finding("link", "link_no_signal", "trouble"),
-        Finding("account", "account_password", "trouble", address, "people.0.accounts.0.password"),
+        Finding("account", "account_other", "trouble", address | refused, "people.0.accounts.0.password"),
         Finding("account", "account_wait", "wait", {"address": "ravi@gmail.com"}),
     ]
 
 
-def aside(language: str) -> Aside:
+def aside(language: str, wifi: str = "mojomail-setup", password: str = PASSWORD) -> Aside:
     say = texts(language).say
-    given = {"wifi": unbroken("mojomail-setup"), "password": unbroken(PASSWORD), "pin": "123 456"}
+    given = {"wifi": unbroken(wifi), "password": unbroken(password), "pin": "123 456"}
     address = "http://10.77.0.1:8080"
     rows = [("aside|wifi", given["wifi"]), ("aside|password", given["password"]), ("aside|address", address)]
     rows.append(("aside|pin", given["pin"]))
     lines = [(say(key), value) for key, value in rows]
     brief = say("keys|phone_wifi", address=address, **given)
     warning = say("keys|no_keyboard")
-    return Aside(brief, say("aside|title"), lines, "WIFI:T:WPA;S:mojomail-setup;P:kamu-ripo-tevu-482;;", warning)
+    return Aside(brief, say("aside|title"), lines, Join(wifi, password, "", "").qr(), warning)
 
 
 def faults(canvas: Canvas, where: str) -> Iterator[str]:
@@ -139,24 +168,77 @@ def faults(canvas: Canvas, where: str) -> Iterator[str]:
                 yield f"{where}: overlap by {down:.0f}: {one.text} / {other.text}"
 
 
-def paint(canvas: Canvas, screen: Screen) -> None:
-    beside = aside(screen.language) if screen.parts else Aside()
-    Painter(canvas).paint(screen, entry_for(screen), beside)
+def hidden(screen: Screen, canvas: Canvas, spots: Spots) -> Iterator[str]:
+    """What cannot be chosen on a screen though it should, and what is not said first though it should."""
+    safe = Theme(canvas.width, canvas.height).safe
+    boxes = {what: box for box, what in spots.boxes if box.y >= safe.y and box.bottom <= safe.bottom + 1}
+    count = len(screen.choices)
+    most, of_more = (4, 4) if screen.lines else (8, 3)
+    seen = [number for number in range(count) if number in boxes]
+    if len(seen) < (count if count <= most else of_more):
+        yield f"{len(seen)} choices of {count} are seen"
+    if screen.look != "busy" and not {"next", *(["back"] if screen.can_go_back else [])} <= set(boxes):
+        yield "a key is not named"
+    shown = [one.text for one in canvas.inked]
+    wrong = [line.label for line in screen.lines if line.mark == "trouble"]
+    drawn = [text for text in shown if text in {line.label for line in screen.lines}]
+    if (screen.lines and not drawn and not screen.problem) or (
+        wrong and screen.at.startswith("test") and drawn[0] not in wrong
+    ):
+        yield "what is wrong is not said first"
+    if screen.qr and not {text for line in screen.lines for text in (line.label, line.value) if text} <= set(shown):
+        yield "not all is said that is needed to join"
+
+
+def lost(screen: Screen, canvas: Canvas) -> Iterator[str]:
+    """Texts that are cut short though they have to be read to their end."""
+    names = [choice.label for choice in screen.choices]
+    may_be_cut = {screen.aid, *names, *(line.label for line in screen.lines), *(line.value for line in screen.lines)}
+    if screen.problem and screen.look in ("text", "secret"):
+        may_be_cut |= {screen.title, screen.help}  # they have been read before the answer was given
+    for one in canvas.inked:
+        if one.cut and (one.text not in may_be_cut or (screen.qr and one.text not in names)):
+            yield f"cut short: {one.text}"
+
+
+def paint(canvas: Canvas, screen: Screen, beside: Aside | None = None) -> Spots:
+    beside = beside or aside(screen.language)
+    return Painter(canvas).paint(screen, entry_for(screen), beside if screen.parts else Aside())
 
 
 def audit() -> None:
     for language in LANGUAGES:
-        listed = list(screens(language))
+        usual = [(screen, None) for screen in usual_screens(language)]
+        beside = aside(language, firstboot_worst.WIFI, firstboot_worst.PASSPHRASE)
+        listed = [*usual, *((screen, beside) for screen in worst_screens(language))]
         for size in SIZES:
-            for screen in listed:
+            for screen, at_the_side in listed:
                 canvas = Sheet(*size)
-                paint(canvas, screen)
-                where = f"{language} {size[0]}x{size[1]} {screen.at}"
+                spots = paint(canvas, screen, at_the_side)
+                where = f"{language} {size[0]}x{size[1]} {screen.at}{' worst' if at_the_side else ''}"
+                found = [*faults(canvas, where)]
+                found += [f"{where}: {what}" for what in (*hidden(screen, canvas, spots), *lost(screen, canvas))]
+                print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": found}))
+            for name, join, status in (("rampur", JOIN, STATUS), (firstboot_worst.NODE, WORST_JOIN, WORST_STATUS)):
+                canvas = Sheet(*size)
+                StateView(canvas).paint(name, join, status, NOW, language)
+                where = f"{language} {size[0]}x{size[1]} state of {name}"
                 print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": list(faults(canvas, where))}))
-            canvas = Sheet(*size)
-            StateView(canvas).paint("rampur", JOIN, STATUS, NOW, language)
-            where = f"{language} {size[0]}x{size[1]} state"
-            print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": list(faults(canvas, where))}))
+
+
+def usual_screens(language: str) -> list[Screen]:
+    """Every screen as most people see it."""
+    around = MadeUp(radios=("wlan0", "wlan1"), sockets=("eth0", "eth1"), seen=["School", "Post Office", "Asha"])
+    given = {"language": language, "keeper.password": PASSWORD, "network.wifi.passphrase": PASSWORD}
+    given |= {"timezone": "other", "network.wifi.country": "other", "link.dongle.apn": "other", "clock": "set"}
+    given |= {"link.dongle.apn_other": "portalnmms", "people.0.password": PASSWORD, "link.wifi.name": "School"}
+    aid = "nmcli connection up mojomail-lan-wifi failed with exit code 4: Connection activation failed"
+    found = list(screens(language, VILLAGE | given, around, aid))
+    with tempfile.TemporaryDirectory() as folder:
+        wizard = wizard_at(Path(folder))
+        walk(wizard, {"language": language, "network.kind": "both"}, until="link.kind")
+        wizard.answer("link.kind", "ethernet")
+        return [*found, wizard.screen()]
 
 
 def pictures() -> Iterator[tuple[str, Canvas]]:
@@ -166,7 +248,7 @@ def pictures() -> Iterator[tuple[str, Canvas]]:
         if name == "state":
             StateView(canvas).paint("rampur", JOIN, STATUS, NOW, language)
         else:
-            paint(canvas, [screen for screen in screens(language) if screen.at == name][-1])
+            paint(canvas, [screen for screen in usual_screens(language) if screen.at == name][-1])
         yield f"{language}-{size[0]}x{size[1]}-{name}.png", canvas
 
 

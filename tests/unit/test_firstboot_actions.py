@@ -251,7 +251,7 @@ def test_what_fails_is_shown_and_the_set_up_does_not_go_on(tmp_path: Path) -> No
     wizard = wizard_at(tmp_path)
     walk(wizard, VILLAGE)
     work(wizard, site_at(tmp_path, Programs({"mojomail database": Done(3, "", "the card is full")})))
-    assert wizard.at == "trouble" and "the card is full" in wizard.screen().problem
+    assert wizard.at == "trouble" and "the card is full" in wizard.screen().aid
 
 
 def test_a_hash_of_imager_is_the_keepers_password() -> None:

@@ -248,7 +248,7 @@ def test_what_could_not_be_applied_can_be_tried_again_or_changed(tmp_path: Path)
     wizard = wizard_at(tmp_path)
     walk(wizard)
     wizard.applied("nmcli failed")
-    assert wizard.screen().problem == "nmcli failed"
+    assert wizard.screen().aid == "nmcli failed"
     assert wizard.answer("trouble", "again") and wizard.at == "apply"
     wizard.applied("nmcli failed")
     assert wizard.answer("trouble", "change") and wizard.at == "ready"

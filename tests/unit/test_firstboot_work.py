@@ -87,8 +87,9 @@ def test_whatever_goes_wrong_is_shown_as_trouble_without_a_secret(
     wizard = wizard_at(tmp_path)
     walk(wizard, VILLAGE)
     Worker(wizard, site_at(tmp_path)).look()
-    assert wizard.at == "trouble" and told in wizard.screen().problem
-    assert SECRETS[1] not in caplog.text + wizard.screen().problem
+    screen = wizard.screen()
+    assert wizard.at == "trouble" and told in screen.aid and told not in screen.problem
+    assert SECRETS[1] not in caplog.text + screen.problem + screen.aid
     assert wizard.answer("trouble", "change")
 
 
