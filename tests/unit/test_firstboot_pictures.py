@@ -73,6 +73,32 @@ def test_what_is_typed_on_the_tv_is_answered_whatever_the_screens_pixels_are(bit
     assert came["at"] == "network.kind" and came["drawn"] and not came["beyond"]
 
 
+def test_the_state_screen_follows_link_queue_addresses_and_card_and_draws_nothing_while_nothing_changes() -> None:
+    done = subprocess.run(
+        [PYTHON, str(HERE / "firstboot_watching.py")], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    came = json.loads(done.stdout)
+    assert came["ready"] == [True], "it is ready once there is a picture"
+    first, idle, up, sent, moved, off, full, unknown = (look["drawn"] for look in came["looks"])
+    assert idle == [] and all(len(drawn) == 1 for drawn in (first, up, sent, moved, off, full, unknown))
+    assert [look["others"] for look in came["looks"]] == [True, False, *[True] * 6], "the TV shows what was drawn"
+
+    def told(drawn: list[list[str]], label: str) -> str:
+        return drawn[0][drawn[0].index(label) + 1]
+
+    looks = (first, up, sent, moved, off, full, unknown)
+    assert [told(look, "Link") for look in looks] == [
+        *("No link – mail is waiting for it", "Connected", "Connected", "Connected", "Connected", "Connected"),
+        "not known yet",
+    ]
+    assert [told(look, "Mails to send") for look in looks] == ["3", "3", "0", "0", "0", "0", "not known yet"]
+    assert [told(look, "Last contact") for look in looks[:3]] == ["2 h ago", "2 h ago", "just now"]
+    assert [told(look, "Card") for look in (off, full)] == ["7.2 GB free", "100 MB free"]
+    assert [look[0][-1] for look in (sent, moved, off)] == ["192.168.1.20", "192.168.7.4", "rampur.home.arpa"]
+    assert all(told(look, "Left for later") == "Certificates and keys" for look in looks)
+
+
 OUTPUT = """
 import json, sys
 from pathlib import Path
