@@ -178,8 +178,7 @@ def _groups(said: Texts, progress: Progress) -> tuple[Line, ...]:
             return "ok"
         if name in progress.left:
             return "trouble"
-        running: Mark = "trouble" if progress.trouble else "running"
-        return running if name == progress.running else ""
+        return "running" if name == progress.running else ""
 
     return tuple(Line(said.say(f"apply|steps|{name}"), "", mark(name)) for name in GROUPS)
 
@@ -199,7 +198,6 @@ def _trouble(wizard: Wizard, said: Texts) -> Screen:
         look="choice",
         title=said.say("apply|trouble"),
         help=said.say("apply|can_wait" if progress.can_wait else "apply|cannot_wait"),
-        lines=_groups(said, progress),
         problem=said.say(f"apply|wrong|{progress.words}", what=progress.what),
         aid=progress.trouble.splitlines()[0][:LONGEST_AID],
         choices=tuple(Choice(answer, said.say(f"apply|{answer}")) for answer in answers),

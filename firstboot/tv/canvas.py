@@ -58,6 +58,9 @@ class Canvas:
         options.set_hint_metrics(cairo.HINT_METRICS_OFF)
         PangoCairo.context_set_font_options(self._pango, options)
         PangoCairo.context_set_resolution(self._pango, 72)
+        # Where a line ends inside a word, a hyphen would be taken for one of the password or the address.
+        self._attributes = Pango.AttrList.new()
+        self._attributes.insert(Pango.attr_insert_hyphens_new(False))
 
     def clear(self, ground: Colour) -> None:
         """Paint everything in one colour."""
@@ -80,6 +83,7 @@ class Canvas:
                 made.set_ellipsize(Pango.EllipsizeMode.END)
         made.set_alignment({"left": Pango.Alignment.LEFT, "centre": Pango.Alignment.CENTER}[align])
         made.set_auto_dir(False)
+        made.set_attributes(self._attributes)
         made.set_text(text, -1)
         return made
 

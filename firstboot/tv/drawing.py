@@ -44,10 +44,10 @@ class Painter:
 
     def _tries(self, screen: Screen, entry: Entry, aside: Aside) -> Iterator[_Drawing]:
         """The screen as it should be, then smaller and with less beside it."""
-        bare = replace(screen, aid="")
+        alone = replace(aside, brief="")
         tries = [(squeeze, screen, aside) for squeeze in SQUEEZES[:3]]
-        tries += [(squeeze, bare, aside) for squeeze in SQUEEZES[:3] if screen.aid]
-        tries += [(squeeze, bare, replace(aside, brief="")) for squeeze in SQUEEZES]
+        tries += [(squeeze, screen, alone) for squeeze in SQUEEZES]
+        tries += [(squeeze, replace(screen, aid=""), alone) for squeeze in SQUEEZES if screen.aid]
         for squeeze, shown, beside in tries:
             yield _Drawing(self.canvas, Theme(self.canvas.width, self.canvas.height, squeeze), shown, entry, beside)
 

@@ -44,13 +44,13 @@ class Cut:
 
 
 FULL = Cut(small_title=False)
-CUTS = (Cut(), Cut(rows=ROWS_OF_MANY_AT_LEAST), Cut(line=3), Cut(line=2))
-"""Before lines are left out, the mildest first."""
+CUTS = (Cut(), Cut(rows=ROWS_OF_MANY_AT_LEAST), *(Cut(line=most) for most in (6, 4, 3, 2)))
+"""Before lines are left out that say what is wrong, the mildest first."""
 LAST_CUTS = (
     *(Cut(rows=ROWS_OF_MANY_AT_LEAST, title=most, problem=6, line=2) for most in (0, 3, 2)),
     *(Cut(rows=ROWS_OF_MANY_AT_LEAST, title=2, help=most, problem=3, line=2) for most in (7, 6, 5, 4, 3, 2, 1)),
 )
-"""When lines are left out."""
+"""When such lines are left out, too."""
 
 
 class Fitting:
@@ -173,8 +173,7 @@ class Fitting:
         self._move_below_the_code()
         for cut in (FULL, *CUTS, *LAST_CUTS):
             self.cut = replace(cut, line=0) if self.screen.qr else cut
-            if cut in LAST_CUTS and not self.fits():
-                self._leave_out()
+            self._leave_out(calm=cut not in LAST_CUTS)
             if self.fits():
                 return
 
@@ -189,14 +188,17 @@ class Fitting:
             if self.fits():
                 return
 
-    def _leave_out(self) -> None:
+    def _leave_out(self, *, calm: bool) -> None:
         """Leave out lines, those that matter least first, until the rest has room; how many, is said.
 
-        All may go where a problem says what is wrong.
+        With `calm` only such go that are in order, beside others that are in trouble.
         """
         listed = self.screen.lines
-        kept = list(range(len(listed)))
-        while len(kept) > (0 if self.screen.problem else 1) and not self.fits():
-            kept.remove(max(kept, key=lambda number: (RANK[listed[number].mark], number)))
-            more = Line(self.say("preset|more", n=len(listed) - len(kept)), "")
-            self.lines = (*(listed[number] for number in kept), more) if kept else ()
+        ranked = sorted(range(len(listed)), key=lambda number: (RANK[listed[number].mark], number))
+        wrong = sum(line.mark == "trouble" for line in listed)
+        least = (wrong or len(listed)) if calm else 1
+        self.lines = listed
+        while len(ranked) > least and not self.fits():
+            ranked.pop()
+            more = Line(self.say("preset|more", n=len(listed) - len(ranked)), "")
+            self.lines = (*(listed[number] for number in sorted(ranked)), more)

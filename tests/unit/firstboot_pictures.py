@@ -182,10 +182,10 @@ def hidden(screen: Screen, canvas: Canvas, spots: Spots) -> Iterator[str]:
     shown = [one.text for one in canvas.inked]
     wrong = [line.label for line in screen.lines if line.mark == "trouble"]
     drawn = [text for text in shown if text in {line.label for line in screen.lines}]
-    if (screen.lines and not drawn and not screen.problem) or (
-        wrong and screen.at.startswith("test") and drawn[0] not in wrong
-    ):
+    if screen.lines and (not drawn or (wrong and screen.look == "choice" and drawn[0] not in wrong)):
         yield "what is wrong is not said first"
+    if screen.aid and screen.aid not in shown and not (canvas.width == 720 and screen.aid == firstboot_worst.AID):
+        yield "what a helper needs is not told"
     if screen.qr and not {text for line in screen.lines for text in (line.label, line.value) if text} <= set(shown):
         yield "not all is said that is needed to join"
 

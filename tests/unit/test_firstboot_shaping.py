@@ -22,9 +22,11 @@ CONJUNCT = {"hi": "[\u0915-\u0939]\u093c?\u094d[\u0915-\u0939]\u093c?", "kn": "[
 """A consonant whose vowel is taken away, and the next one (The Unicode Standard, 12.1 and 12.8)."""
 
 
-def glyphs(weight: str, *words: str) -> list[list[int]]:
-    """The glyphs of each word, from left to right."""
-    done = subprocess.run([PYTHON, str(SCRIPT), weight, *words], capture_output=True, text=True, check=False)
+def glyphs(weight: str, *words: str, width: int = 0) -> list[list[int]]:
+    """The glyphs of each word, from left to right, in lines of so many pixels; 0 is one line."""
+    done = subprocess.run(
+        [PYTHON, str(SCRIPT), weight, str(width), *words], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     shown: list[list[int]] = json.loads(done.stdout)
     return shown
@@ -75,3 +77,10 @@ def test_signs_stand_where_they_are_read(written: str, first: str | None, last: 
 def test_letters_with_a_form_of_their_own_have_it(together: str, parts: str) -> None:
     shown, *apart = glyphs("regular", together, *parts.split())
     assert len(shown) == 1 and shown[0] not in [glyph for part in apart for glyph in part]
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_a_password_that_takes_more_than_one_line_gets_no_hyphen_that_is_not_its_own(weight: str) -> None:
+    password = "correcthorsebatterystaple" * 2
+    (whole,), (in_lines,) = glyphs(weight, password), glyphs(weight, password, width=200)
+    assert in_lines == whole
