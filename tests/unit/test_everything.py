@@ -14,7 +14,12 @@ MAKE = """#!/bin/sh
 for word; do part=$word; done
 echo "made $part"
 case " $BROKEN " in *" $part "*) exit 2 ;; esac
-case " $ENDLESS " in *" $part "*) kill -TERM $PPID ;; esac
+case " $ENDLESS " in *" $part "*)
+	trap 'echo "ended $part"; kill $!; exit 1' TERM
+	sleep 60 > /dev/null 2>&1 &
+	kill -TERM $PPID
+	wait ;;
+esac
 """
 
 REPORT = """#!/bin/sh
@@ -39,6 +44,7 @@ def run(place: Path, **switches: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": path, "XDG_CACHE_HOME": str(place / "cache")} | switches,
         text=True,
         capture_output=True,
+        timeout=30,
     )
 
 
@@ -71,6 +77,7 @@ def test_parts(broken: str, made: list[str], codes: list[str], ends: str, tmp_pa
 def test_run_that_is_ended_reports_all_the_same_what_it_has_found(tmp_path: Path) -> None:
     done = run(tmp_path, ENDLESS="test-build")
     assert done.returncode == 130
+    assert done.stdout.index("ended test-build") < done.stdout.index("reported"), "the part may say what it found"
     assert "reported -m tests.report" in done.stdout
     rows = [line.split("\t") for line in (tmp_path / "tests/out/parts.tsv").read_text().splitlines()]
     assert [(name, code) for name, _, code in rows] == [
