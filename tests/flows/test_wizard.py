@@ -284,10 +284,12 @@ def test_preset_with_ten_mistakes_is_explained_and_nothing_of_it_is_done(tv: Wiz
 
 
 @pytest.mark.long
-def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(tv: WizardRoom) -> None:
-    tv.go_through({**TYPED, "people.0.accounts.0.password": ""})
+def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(tv: WizardRoom, world: World) -> None:
+    open_account(world)
+    tv.go_through(TYPED)
     tv.set_up()
     tv.finish()
+    assert_receives(tv)
     tv.restart()
     assert tv.node.execute("systemctl is-active mojomail-firstboot.service").stdout.strip() == "inactive"
     for way, left in (("keep", 1), ("erase", 0)):
@@ -300,6 +302,7 @@ def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(
             tv.enter("yes")
         tv.wait_for_screen("language", APPLIED)
         assert len(json.loads(tv.node.succeed("mojomail person list --json"))) == left
+        assert tv.node.execute(f"grep -rqs 'Subject: {FIRST}' /srv/mail").code == 1 - left
         tv.go_through({"keeper.password": KEEPER})
         tv.set_up()
         tv.finish()
