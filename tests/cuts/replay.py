@@ -27,7 +27,7 @@ HARMLESS = re.compile(
     r"|Reclaimed \d+ unused clusters? .*|Free cluster summary wrong .*|  Auto-correcting\."
     r"|/mojomail\.yaml|  Contains a free cluster .*|  File size is \d+ bytes, .*|  Truncating file to \d+ bytes\."
 )
-"""What fsck.fat(8) may say after a cut. A FAT has no journal: that it was in use, that what it counts is not up to date,
+"""What fsck.fat(8) may say after a cut. A FAT has no journal: that it was in use, that its counts are not up to date,
 and that the preset file, which is being replaced, is cut short. Whether anything in that is lost is looked at apart."""
 
 
