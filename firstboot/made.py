@@ -53,7 +53,8 @@ class MadeList:
 
     def _people(self) -> bool:
         try:
-            return bool(json.loads((self._folder / JOURNAL).read_bytes())["answers"].get("people"))
+            answers = json.loads((self._folder / JOURNAL).read_bytes())["answers"]
+            return bool(answers.get("people") or answers.get("further"))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return False
 

@@ -58,6 +58,7 @@ class Wizard:
         if self.state.at in (TROUBLE, TEST, CHANGE):
             self.state = replace(self.state, at=READY if self.state.at == CHANGE else APPLY)
         self._old, self._on_card = self.state.answers, not self.state.chapter or self.state.at == APPLY
+        self._resumed = self.state.at == APPLY
 
     # --- What front ends see
 
@@ -124,9 +125,22 @@ class Wizard:
         open_now = {self.state.chapter, *self._also} if self.state.chapter else ()
         return route(self.plan, self.answers, self.provider_of, open_now)
 
+    def everywhere(self) -> list[Spot]:
+        """The questions of a set-up, and those of the open chapter if it is asked afterwards only."""
+        every = route(self.plan, self.answers, self.provider_of)
+        return every + [spot for spot in self.spots() if spot not in every]
+
     def anywhere(self, path: str) -> Spot | None:
         """The question at a path, of whatever chapter; None where it is not asked."""
-        return next((spot for spot in route(self.plan, self.answers, self.provider_of) if spot.path == path), None)
+        return next((spot for spot in self.everywhere() if spot.path == path), None)
+
+    def accounts_only(self) -> bool:
+        """Whether nothing but accounts changes, so that no phone has to lose the network for it.
+
+        After a power cut nobody knows what else was answered: then everything is brought into force.
+        """
+        open_now = {self.state.chapter, *self._also}
+        return not self._resumed and open_now <= {chapter.name for chapter in self.plan.afterwards}
 
     def spot(self) -> Spot:
         """The question that is shown."""
@@ -150,6 +164,8 @@ class Wizard:
             if spot.path not in self._suggested:
                 self._suggested[spot.path] = suggest(spot.step.suggest, spot.path, self.answers, self.around)
             return self._suggested[spot.path], True
+        if spot.step.source and not spot.step.default:
+            return next(iter(self.choices(spot.step)), ""), True
         return spot.step.default, True
 
     def problem_with(self, spot: Spot, value: str, beside: Answers | None = None) -> Problem | None:
@@ -168,6 +184,8 @@ class Wizard:
             "languages": languages,
             "zones": self.around.zones,
             "countries": lambda: tuple(self.around.countries()),
+            "people": lambda: sorted(self.around.people()),
+            "accounts": lambda: [one.address for one in self.around.accounts()],
         }
         return step.choices or sources[step.source]()
 
@@ -176,7 +194,7 @@ class Wizard:
 
         What was no better before a chapter was opened is left alone: a stick that is pulled out stops no other change.
         """
-        for spot in route(self.plan, self.answers, self.provider_of):
+        for spot in self.everywhere():
             value = self.answers.get(spot.path)
             problem = None if value is None else self.problem_with(spot, value)
             if value is None or problem is None:
@@ -229,6 +247,8 @@ class Wizard:
     def _with(self, path: str, value: str) -> tuple[Answers, str]:
         """The answers with one more, and the question it was. An empty name or further address takes its list item."""
         answers = self.answers.with_answer(path, value)
+        if path == "secret.address" and value != self.answers.get(path):
+            answers = answers.without("secret.password")  # it is that of another address
         parts = path.split(".")
         index = int(parts[-2]) if len(parts) > 2 and parts[-2].isdigit() else 0
         if value or index == 0 or parts[-1] not in ("name", "address"):
