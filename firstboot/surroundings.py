@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class Surroundings:
     def __init__(self, root: Path = ROOT, runner: Runner = run) -> None:
         self.root, self._run = root, runner
         self._seen: tuple[float, list[str]] = (-SEEN_FOR, [])
+        self._asking = threading.RLock()
         self._people: tuple[float, Mapping[str, str]] = (-PEOPLE_FOR, {})
         self._accounts: tuple[float, Sequence[KnownAccount]] = (-PEOPLE_FOR, ())
 
@@ -142,23 +144,25 @@ class Surroundings:
         """The names of those who get mail here already, by login; none where the mail office does not answer."""
         from .office import Office
 
-        if time.monotonic() - self._people[0] >= PEOPLE_FOR:
-            found: Mapping[str, str] = {}
-            with contextlib.suppress(SystemFault, LookupError, TypeError):
-                found = Office(self._run).people()
-            self._people = (time.monotonic(), found)
-        return self._people[1]
+        with self._asking:
+            if time.monotonic() - self._people[0] >= PEOPLE_FOR:
+                found: Mapping[str, str] = {}
+                with contextlib.suppress(SystemFault, LookupError, TypeError):
+                    found = Office(self._run).people()
+                self._people = (time.monotonic(), found)
+            return self._people[1]
 
     def accounts(self) -> Sequence[KnownAccount]:
         """Their accounts, sorted by address; as people()."""
         from .office import Office
 
-        if self.people() and time.monotonic() - self._accounts[0] >= PEOPLE_FOR:
-            found: Sequence[KnownAccount] = ()
-            with contextlib.suppress(SystemFault, LookupError, TypeError):
-                found = sorted(Office(self._run).accounts(), key=lambda one: one.address.lower())
-            self._accounts = (time.monotonic(), found)
-        return self._accounts[1]
+        with self._asking:
+            if self.people() and time.monotonic() - self._accounts[0] >= PEOPLE_FOR:
+                found: Sequence[KnownAccount] = ()
+                with contextlib.suppress(SystemFault, LookupError, TypeError):
+                    found = sorted(Office(self._run).accounts(), key=lambda one: one.address.lower())
+                self._accounts = (time.monotonic(), found)
+            return self._accounts[1]
 
     def logins(self) -> frozenset[str]:
         """The logins of those who get mail here already.

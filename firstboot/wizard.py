@@ -18,6 +18,7 @@ from .journal import Journal, State
 from .phases import APPLY, CHANGE, DONE, JOIN, PHASES, PRESET, READY, TEST, TROUBLE
 from .route import Spot, route
 from .screens import Screen
+from .sources import listed
 from .steps import Plan, Step, plan
 from .suggestions import CLOCK_FORM, suggest, zone_of
 from .surroundings import Surroundings
@@ -178,16 +179,7 @@ class Wizard:
 
     def choices(self, step: Step) -> Sequence[str]:
         """The answers of a choice."""
-        from .texts import languages
-
-        sources: dict[str, Callable[[], Sequence[str]]] = {
-            "languages": languages,
-            "zones": self.around.zones,
-            "countries": lambda: tuple(self.around.countries()),
-            "people": lambda: sorted(self.around.people()),
-            "accounts": lambda: [one.address for one in self.around.accounts()],
-        }
-        return step.choices or sources[step.source]()
+        return step.choices or listed(step.source, self.around)
 
     def misfits(self) -> Iterator[tuple[Spot, Problem]]:
         """Answers that cannot stay beside the others or on this machine, as when another was changed after them.

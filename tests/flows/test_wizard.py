@@ -328,6 +328,57 @@ def test_only_the_keepers_password_opens_the_menu(tv: WizardRoom) -> None:
     assert [one["login"] for one in json.loads(tv.node.succeed("mojomail person list --json"))] == ["ravi"]
 
 
+@pytest.mark.long
+def test_a_password_left_for_later_is_given_from_the_menu_and_mail_comes(tv: WizardRoom, world: World) -> None:
+    open_account(world)
+    tv.go_through({**TYPED, "people.0.accounts.0.password": ""})
+    assert findings(tv.set_up())[ADDRESS] == "wait"
+    tv.finish()
+    tv.open_menu(KEEPER)
+    tv.enter("secret")
+    tv.wait_for_screen("secret.address")
+    tv.node.key("esc")
+    tv.wait_for_state_screen()
+    tv.open_menu(KEEPER)
+    tv.enter("secret")
+    assert tv.wait_for_screen("secret.address")["choices"] == [ADDRESS]
+    tv.enter(ADDRESS)
+    for password, mark in ((letters(16), "trouble"), (SECRET, "ok")):
+        tv.wait_for_screen("secret.password")
+        tv.enter(password)
+        told = tv.wait_for_findings()
+        assert findings(told)[ADDRESS] == mark, told["lines"]
+        if mark == "trouble":
+            tv.enter("secret.password")
+    tv.finish()
+    assert not [path for path in tv.answered() if path.startswith("secret")]
+    assert_receives(tv)
+
+
+@pytest.mark.long
+def test_somebody_who_is_there_gets_a_further_address_from_the_menu(tv: WizardRoom, world: World) -> None:
+    open_account(world)
+    tv.go_through({path: value for path, value in TYPED.items() if "accounts" not in path})
+    tv.set_up()
+    tv.finish()
+    tv.open_menu(KEEPER)
+    assert "secret" not in tv.told()["choices"], "nobody has an address whose password could be changed"
+    tv.enter("further")
+    assert tv.wait_for_screen("further.login")["choices"] == ["asha"]
+    tv.enter("asha")
+    tv.wait_for_screen("further.address")
+    tv.enter(ADDRESS)
+    tv.wait_for_screen("further.password")
+    tv.enter(SECRET)
+    told = tv.wait_for_findings()
+    assert findings(told)[ADDRESS] == "ok", told["lines"]
+    tv.finish()
+    assert not [path for path in tv.answered() if path.startswith("further")]
+    (account,) = json.loads(tv.node.succeed("mojomail account list --json"))
+    assert (account["login"], account["address"]) == ("asha", ADDRESS)
+    assert_receives(tv)
+
+
 # ---- figures
 
 
