@@ -92,11 +92,14 @@ class Site:
         return Action(group, " ".join(argv), lambda: False, apply)
 
     def load_firewall(self, group: str) -> Action:
-        """The firewall as its files have it, and who waits for phones is told at once."""
+        """The firewall as its files have it, and who waits for phones is told at once, also where it was not taken."""
 
         def apply() -> None:
-            self.runner("nft", "-f", "/etc/nftables.conf")
-            self.after_firewall()
+            try:
+                # Without its rules no phone gets an address, and all the rest would look as if it worked.
+                demand(self.runner, "nft", "-f", "/etc/nftables.conf")
+            finally:
+                self.after_firewall()
 
         return Action(group, "firewall", lambda: False, apply)
 

@@ -109,6 +109,15 @@ def test_phones_are_let_in_again_as_soon_as_the_firewall_is_loaded(tmp_path: Pat
     assert let_in == [("nft", "-f", "/etc/nftables.conf")] * 2
 
 
+@pytest.mark.parametrize("done", [Done(1, "", "syntax error"), Done(124, "", "nft did not end in 60 seconds")])
+def test_a_firewall_that_is_not_taken_is_trouble_and_phones_still_get_in(tmp_path: Path, done: Done) -> None:
+    programs, let_in = Programs({"nft -f": done}), list[str]()
+    site = replace(site_at(tmp_path, programs), after_firewall=lambda: let_in.append("phones"))
+    with pytest.raises(SystemFault, match=f"exit code {done.code}: {done.said}"):
+        site.load_firewall("network").apply()
+    assert let_in == ["phones"]
+
+
 def test_the_access_point_speaks_wpa2_alone_and_protects_no_management_frames() -> None:
     point = AccessPoint("IN", "Rampur; Post", " pass\\word ")
     settings = Settings("en", "us", "Asia/Kolkata", "rampur", point, "", Link("none"), ())
