@@ -203,7 +203,7 @@ class Setup:
 
             def tell() -> dict[str, object]:
                 beside = {"beside": [list(row) for row in aside().lines], "keyboard": devices.has_keyboard}
-                return _told(television.screen, television.entry) | beside
+                return _told(*television.shown) | beside
 
             told = StateSocket(self.site.root, tell)
             try:
