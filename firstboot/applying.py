@@ -25,12 +25,15 @@ AGAIN = (60.0, 300.0, 900.0)
 log = logging.getLogger(__name__)
 
 
-def work(wizard: Wizard, site: Site) -> None:
-    """Do what the wizard waits for, if it waits for something."""
+def work(wizard: Wizard, site: Site, language: str = "") -> None:
+    """Do what the wizard waits for, if it waits for something; what others say comes in the chosen language, or in the
+    one that is given.
+    """
     if wizard.at == APPLY:
         wizard.applied(_apply(wizard, site))
     if wizard.at == TEST and wizard.findings is None:
-        wizard.tried(Trial(settings_from(wizard.answers), site).findings())
+        settings = settings_from(wizard.answers)
+        wizard.tried(Trial(replace(settings, language=language or settings.language), site).findings())
 
 
 def _apply(wizard: Wizard, site: Site) -> str:
@@ -72,7 +75,9 @@ class Worker:
         site: Site,
         after: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        language: Callable[[], str] = lambda: "",
     ) -> None:
+        self._language = language
         self._wizard, self._site, self._after, self._clock = wizard, site, after, clock
         self._failed, self._due = 0, 0.0
         self._closing = False
@@ -91,7 +96,7 @@ class Worker:
     def _do(self, *, unattended: bool) -> None:
         wizard = self._wizard
         try:
-            work(wizard, self._site)
+            work(wizard, self._site, self._language())
         except (SetupError, OSError) as error:
             self._fail(str(error) or type(error).__name__)
         except Exception as error:

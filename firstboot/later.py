@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 from .answers import Answers
 from .phases import DONE
@@ -49,15 +50,20 @@ class Later:
     def listen(self, call: Callable[[], None]) -> None:
         """Nobody else changes anything here."""
 
-    def screen(self) -> Screen:
-        """What is shown now."""
+    def screen(self, language: str = "") -> Screen:
+        """What is shown now, in the language that was chosen, or in the one that is given."""
+        if language not in ("", self.language):
+            other = copy(self)
+            other._answers = self._answers.with_answer("language", language)
+            return other.screen()
         return {PASSWORD: self._password, MENU: self._menu, ANEW: self._anew, SURE: self._sure, DONE: self._menu}[
             self.at
         ]()
 
     def answer(self, at: str, value: str) -> bool:
-        """Answer the screen `at`."""
-        if at != self.at:
+        """Answer the screen `at`; where there are choices, with one of them."""
+        choices = [choice.value for choice in self.screen().choices]
+        if at != self.at or (choices and value not in choices):
             return False
         self._problem = ""
         if at == PASSWORD:
@@ -88,7 +94,7 @@ class Later:
         self._wrong += 1
         if self._wrong >= TRIES:
             self._at = self._end("close")
-        self._problem = texts(self.language).say("later|wrong")
+        self._problem = "later|wrong"
         return False
 
     def _screen(self, look: str, title: str, help_key: str = "", choices: tuple[tuple[str, str], ...] = ()) -> Screen:
@@ -103,7 +109,7 @@ class Later:
             help=say(f"later|{help_key}") if help_key else "",
             choices=tuple(Choice(value, say(f"later|{key}")) for value, key in choices),
             value=choices[0][0] if choices else "",
-            problem=self._problem,
+            problem=say(self._problem) if self._problem else "",
             language=self.language,
         )
 

@@ -29,9 +29,9 @@ def groups(wizard: Wizard) -> tuple[str, ...]:
     return ACCOUNTS if wizard.accounts_only() else GROUPS
 
 
-def page(wizard: Wizard) -> Screen:
-    """The screen for where the wizard is."""
-    said = texts(wizard.language)
+def page(wizard: Wizard, language: str = "") -> Screen:
+    """The screen for where the wizard is, in the language that was chosen, or in the one that is given."""
+    said = texts(language or wizard.language)
     builders = {
         "ready": _ready,
         "change": _change,
@@ -49,27 +49,27 @@ def _chapters(wizard: Wizard) -> list[str]:
     return [*(chapter.name for chapter in wizard.plan.chapters), "people", "ready"]
 
 
-def _screen(wizard: Wizard, chapter: str, **rest: object) -> Screen:
+def _screen(wizard: Wizard, said: Texts, chapter: str, **rest: object) -> Screen:
     chapters = _chapters(wizard)
     common = {
         "at": wizard.at,
-        "chapter": texts(wizard.language).say(f"chapters|{chapter}"),
+        "chapter": said.say(f"chapters|{chapter}"),
         "part": chapters.index(chapter if chapter in chapters else "people"),
         "parts": len(chapters),
         "can_go_back": wizard.before() is not None,
-        "language": wizard.language,
+        "language": said.language,
     }
     return Screen(**(common | rest))  # type: ignore[arg-type]  # checked by the dataclass's own signature in tests
 
 
-def filled(answers: Answers, path: str, wizard: Wizard) -> dict[str, str]:
+def filled(answers: Answers, path: str, wizard: Wizard, said: Texts) -> dict[str, str]:
     """What fills in the texts of a question: the person, the address, the time, ..."""
     parts = path.split(".")
     given = {
         "now": wizard.around.now(zone_of(answers)).strftime(CLOCK),
         "wifi": answers.need("link.wifi.name"),
         "address": f"http://{answers.get('name') or wizard.plan.step('name').default}.home.arpa",
-        "people": ", ".join(people_names(answers)) or texts(wizard.language).say("ready|nobody"),
+        "people": ", ".join(people_names(answers)) or said.say("ready|nobody"),
     }
     if parts[0] == "people" and len(parts) > 2:
         person = f"people.{parts[1]}"
@@ -96,22 +96,23 @@ def people_names(answers: Answers) -> list[str]:
 def _question(wizard: Wizard, said: Texts) -> Screen:
     spot = wizard.spot()
     step = spot.step
-    given = filled(wizard.answers, spot.path, wizard)
+    given = filled(wizard.answers, spot.path, wizard, said)
     value, suggested = wizard.value_of(spot)
     help_text = said.say(f"steps|{step.name}|help", **given)
     if step.name == "link.wifi.name" and (seen := wizard.around.seen_networks()):
         help_text += " " + said.say(f"steps|{step.name}|seen", networks=", ".join(seen[:6]))
     if step.name in ("account.password", "secret.password"):
-        known = wizard.around.provider(given["address"], wizard.language)
+        known = wizard.around.provider(given["address"], said.language)
         help_text = f"{known.help} {help_text}" if known else help_text
     problem = wizard.problem
     return _screen(
         wizard,
+        said,
         step.chapter,
         look=step.kind,
         title=said.say(f"steps|{step.name}|title", **given),
         help=help_text,
-        choices=tuple(Choice(choice, label(wizard, spot, choice)) for choice in wizard.choices(step))
+        choices=tuple(Choice(choice, label(wizard, said, spot, choice)) for choice in wizard.choices(step))
         if step.kind == "choice"
         else (),
         value=wizard.rejected or value,
@@ -121,7 +122,7 @@ def _question(wizard: Wizard, said: Texts) -> Screen:
     )
 
 
-def label(wizard: Wizard, spot: Spot, choice: str) -> str:
+def label(wizard: Wizard, said: Texts, spot: Spot, choice: str) -> str:
     """How one answer of a choice reads."""
     step = spot.step
     if step.source == "languages":
@@ -133,14 +134,14 @@ def label(wizard: Wizard, spot: Spot, choice: str) -> str:
     if step.source == "people":
         return f"{wizard.around.people().get(choice, choice)} ({choice})"
     if step.source == "accounts":
-        return _account_label(wizard, choice)
+        return _account_label(wizard, said, choice)
     key = f"steps|{step.name}|choices|{choice}"
-    return texts(wizard.language).say(key)
+    return said.say(key)
 
 
-def _account_label(wizard: Wizard, address: str) -> str:
+def _account_label(wizard: Wizard, said: Texts, address: str) -> str:
     complete = all(one.complete for one in wizard.around.accounts() if one.address == address)
-    return address if complete else f"{address} – {texts(wizard.language).say('later|incomplete')}"
+    return address if complete else f"{address} – {said.say('later|incomplete')}"
 
 
 def _ready(wizard: Wizard, said: Texts) -> Screen:
@@ -152,7 +153,7 @@ def _ready(wizard: Wizard, said: Texts) -> Screen:
             value = wizard.answers.need(path)
             spot = spots[path]
             known = spot.step.kind == "choice" and value in wizard.choices(spot.step)
-            short = label(wizard, spot, value).partition(" – ")[0] if known else value
+            short = label(wizard, said, spot, value).partition(" – ")[0] if known else value
             if value == "other":
                 short = wizard.answers.need(f"{path}_other").replace("_", " ")
             if path == "network.wifi.name":
@@ -167,6 +168,7 @@ def _ready(wizard: Wizard, said: Texts) -> Screen:
         lines.append(Line(said.say("ready|people"), people))
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("ready|title"),
@@ -181,6 +183,7 @@ def _change(wizard: Wizard, said: Texts) -> Screen:
     names = dict.fromkeys(spot.step.chapter for spot in wizard.spots())
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("ready|which"),
@@ -204,12 +207,13 @@ def _groups(wizard: Wizard, said: Texts) -> tuple[Line, ...]:
 def _apply(wizard: Wizard, said: Texts) -> Screen:
     title, help_text = said.say("apply|title"), said.say("apply|help")
     lines = _groups(wizard, said)
-    return _screen(wizard, "ready", look="busy", title=title, help=help_text, lines=lines, can_go_back=False)
+    return _screen(wizard, said, "ready", look="busy", title=title, help=help_text, lines=lines, can_go_back=False)
 
 
 def _trouble(wizard: Wizard, said: Texts) -> Screen:
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("apply|trouble"),
@@ -224,7 +228,7 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
     findings = wizard.findings
     if findings is None:
         title, help_text = said.say("test|title"), said.say("test|help")
-        return _screen(wizard, "ready", look="busy", title=title, help=help_text, can_go_back=False)
+        return _screen(wizard, said, "ready", look="busy", title=title, help=help_text, can_go_back=False)
     lines = tuple(
         Line(
             said.say(f"test|items|{found.item}", **found.given),
@@ -244,6 +248,7 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
             choices.append(Choice(found.mend, said.say("test|change", what=what)))
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("test|title"),
@@ -269,6 +274,7 @@ def _join(wizard: Wizard, said: Texts) -> Screen:
     lines.append(Line(said.say("join|login"), ""))
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("join|title"),
@@ -285,6 +291,7 @@ def _preset(wizard: Wizard, said: Texts) -> Screen:
     shown = [Line(fault, "", "trouble") for fault in wizard.faults[:MOST_FAULTS]]
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("preset|title", file=wizard.fault_file),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -23,7 +24,8 @@ from .office import Office
 from .phases import APPLY, DONE, JOIN, PRESET, TEST, TROUBLE
 from .phone.pin import Gate
 from .phone.server import PhoneServer
-from .plaintext import PlainText, Terminal
+from .pictures import shown_in_pictures
+from .plaintext import LANGUAGE, PlainText
 from .preset import FILE
 from .readiness import COMING, notify
 from .screens import Screen
@@ -32,6 +34,7 @@ from .setupnetwork import SetupNetwork
 from .statesocket import StateSocket
 from .suggestions import pin
 from .surroundings import Surroundings
+from .terminal import Terminal, first_terminal
 from .tv.editing import Entry
 from .wizard import Wizard
 
@@ -66,6 +69,7 @@ class Setup:
         self.gate = Gate(pin())
         self._wanted = threading.Event()
         self._lacks = False
+        self._in_text = False
 
     def begin(self) -> Wizard:
         """The wizard where it stands; a new one takes in what lies on the card."""
@@ -111,7 +115,11 @@ class Setup:
                 log.warning("%s", error)
 
     def run(self, wizard: Wizard, *, text: bool, phone: bool) -> None:
-        """Until the wizard is done: in pictures or plain text, with or without phones."""
+        """Until the wizard is done: in pictures or plain text, with or without phones.
+
+        Where there are phones, a failure of the pictures ends it, and systemd starts the unit of the text.
+        """
+        self._in_text = text
         network = SetupNetwork(self.site)
         server = PhoneServer(wizard, self.gate, lambda: self._join(wizard).address) if phone else None
         port = server.port if server else 0
@@ -145,9 +153,16 @@ class Setup:
         notify(COMING)
         try:
             if text:
-                self._run_text(wizard, lambda: network.aside("en", self.gate.pin, port, self.gate.locked()).brief)
-            else:
+                self._run_text(
+                    wizard,
+                    lambda: wizard.screen(LANGUAGE),
+                    Terminal.standard(),
+                    lambda: network.aside(LANGUAGE, self.gate.pin, port, self.gate.locked()).brief,
+                )
+            elif phone:
                 self._run_tv(wizard, network, port)
+            else:
+                self._run_either(wizard, lambda: wizard.screen(LANGUAGE))
         finally:
             ended.set()
             asked.set()
@@ -163,7 +178,7 @@ class Setup:
             if network is not None:
                 network.applied(self._join(wizard))
 
-        worker = Worker(wizard, self.site, after)
+        worker = Worker(wizard, self.site, after, language=lambda: LANGUAGE if self._in_text else "")
         try:
             while wizard.at != DONE:
                 self._wanted.wait(TEXT_REFRESH)
@@ -174,13 +189,24 @@ class Setup:
             log.critical("nobody does the work any more", exc_info=True)
             os._exit(1)
 
-    def _run_text(self, wizard: Wizard, aside: Callable[[], str]) -> None:
-        with_state = StateSocket(self.site.root, lambda: _told(wizard.screen()))
-        notify("READY=1")
-        try:
-            PlainText(wizard, Terminal.standard(), aside, lambda: time.sleep(TEXT_REFRESH)).run()
-        finally:
-            with_state.close()
+    def _run_text(
+        self,
+        asking: Wizard | Later,
+        look: Callable[[], Screen],
+        terminal: Terminal,
+        aside: Callable[[], str] = lambda: "",
+    ) -> None:
+        with contextlib.closing(StateSocket(self.site.root, lambda: _told(look()))):
+            notify("READY=1")
+            PlainText(asking, look, terminal, aside, lambda: time.sleep(TEXT_REFRESH)).run()
+
+    def _run_either(self, asking: Wizard | Later, look: Callable[[], Screen]) -> None:
+        """In pictures, or as text on the first terminal where these cannot be shown."""
+        if shown_in_pictures(lambda: self._run_tv(asking, None, 0)):
+            return
+        self._in_text = True
+        with first_terminal(self.site.root) as terminal:
+            self._run_text(asking, look, terminal)
 
     def _run_tv(self, wizard: Wizard | Later, network: SetupNetwork | None, port: int) -> None:
         from .tv.console import Console
@@ -195,8 +221,10 @@ class Setup:
 
         notify(COMING)
         ready = [lambda: notify("READY=1")]
-        with Console(root=self.site.root) as console:
-            devices, output = Devices(self.site.root), Output(self.site.root, needed=True)
+        with contextlib.ExitStack() as held:
+            console = held.enter_context(Console(root=self.site.root))
+            devices = held.enter_context(contextlib.closing(Devices(self.site.root)))
+            output = held.enter_context(contextlib.closing(Output(self.site.root)))
             television = Television(
                 wizard, devices, console, output, aside=aside, on_frame=lambda: ready.pop()() if ready else None
             )
@@ -205,13 +233,8 @@ class Setup:
                 beside = {"beside": [list(row) for row in aside().lines], "keyboard": devices.has_keyboard}
                 return _told(*television.shown) | beside
 
-            told = StateSocket(self.site.root, tell)
-            try:
-                television.run()
-            finally:
-                told.close()
-                output.close()
-                devices.close()
+            held.enter_context(contextlib.closing(StateSocket(self.site.root, tell)))
+            television.run()
 
     # --- Afterwards
 
@@ -222,7 +245,7 @@ class Setup:
         menu = Later(state.answers, lambda password: keeper.fits(password, keeper.read(self.site.root)), around)
         # Looked up while the password is typed: the mail office takes seconds to answer.
         threading.Thread(target=around.accounts, name="accounts", daemon=True).start()
-        self._run_tv(menu, None, 0)
+        self._run_either(menu, lambda: menu.screen(LANGUAGE))
         return menu.outcome
 
     def run_chapter(self, chapter: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .texts import Texts
+from .texts import Texts, texts
 
 STATUS = Path("run/mojomail/status.json")
 """Written by mojomaild, as a whole, whenever something changes."""
@@ -102,3 +103,9 @@ def facts(status: Status, now: float, said: Texts) -> list[tuple[str, str, bool]
         shown = said.say("state|too_hot", n=status.celsius) if hot else f"{status.celsius} °C"
         told.append((said.say("state|temperature"), shown, hot))
     return told
+
+
+def told(root: Path, language: str) -> dict[str, object]:
+    """What the state socket tells while the state is shown."""
+    lines = [list(line) for line in facts(read_status(root), time.time(), texts(language))]
+    return {"screen": "state", "field": "", "value": "", "language": language, "lines": lines}

@@ -82,12 +82,12 @@ class Wizard:
         """Have `call` called after each change, in whichever thread it happens."""
         self._listeners.append(call)
 
-    def screen(self) -> Screen:
-        """What is to be shown now."""
+    def screen(self, language: str = "") -> Screen:
+        """What is to be shown now, in the language that was chosen, or in the one that is given."""
         from .pages import page
 
         with self._lock:
-            return page(self)
+            return page(self, language)
 
     def answer(self, at: str, value: str) -> bool:
         """Answer the screen `at`. False when it is not the one shown, or the answer cannot be taken (see `problem`)."""

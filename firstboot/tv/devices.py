@@ -134,8 +134,8 @@ class Devices:
         return any(device.mouse for device in self._devices.values())
 
     def wake(self) -> None:
-        """End a wait from another thread."""
-        with contextlib.suppress(BlockingIOError):
+        """End a wait from another thread; where nobody waits any more, nothing."""
+        with contextlib.suppress(OSError):
             self._wake_there.send(b"!")
 
     def rescan(self) -> bool:

@@ -14,10 +14,11 @@ from firstboot.applying import Worker
 from firstboot.journal import Journal
 from firstboot.later import Later
 from firstboot.made import Made, MadeList
-from firstboot.plaintext import PlainText, Terminal
+from firstboot.plaintext import PlainText
 from firstboot.preset import read_preset
 from firstboot.process import Done
 from firstboot.surroundings import KnownAccount, Surroundings
+from firstboot.terminal import Terminal
 from firstboot.wizard import Wizard
 from tests.unit.firstboot_machine import MadeUp, Programs, Quick, Seal, everywhere, site_at, walk, wizard_at
 
@@ -359,7 +360,7 @@ def test_plain_text_takes_another_password_too(tmp_path: Path) -> None:
     def ask(prompt: str) -> str:
         return next(lines, "")
 
-    PlainText(wizard, Terminal(ask, ask, out), lambda: "", worker.look).run()
+    PlainText(wizard, wizard.screen, Terminal(ask, ask, out), lambda: "", worker.look).run()
     assert node.office.secrets == {LILA.address: RIGHT}
     assert f"3. {LILA.address} - not given yet" in out.getvalue() and "Mail can be fetched" in out.getvalue()
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from firstboot import service
+from firstboot import service, watching
 from firstboot.actions import actions
 from firstboot.answers import Answers
 from firstboot.durable import Disk
@@ -191,18 +188,8 @@ def test_the_last_screen_is_not_left_before_the_end_is_marked(tmp_path: Path) ->
     assert journal.done()
 
 
-@pytest.fixture
-def watching(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The program of the state screen, without the pictures that this Python cannot draw."""
-    pictures = ModuleType("firstboot.tv.statefront")
-    monkeypatch.setattr(pictures, "StateFront", None, raising=False)
-    monkeypatch.setitem(sys.modules, "firstboot.tv.statefront", pictures)
-    monkeypatch.delitem(sys.modules, "firstboot.watching", raising=False)
-    return importlib.import_module("firstboot.watching")
-
-
 def test_setting_up_anew_is_begun_or_not_begun_and_goes_on_after_a_cut(
-    tmp_path: Path, watched: Watched, watching: ModuleType, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(tmp_path / "node", Seal(), watched)
     wizard = Wizard(journal, MadeUp())
@@ -221,14 +208,14 @@ def test_setting_up_anew_is_begun_or_not_begun_and_goes_on_after_a_cut(
         if state.erase:
             between += done
             asked += 1
-            again = start_node(copy, watching, monkeypatch)
+            again = start_node(copy, monkeypatch)
             assert (again.at, again.language, len(erased)) == ("language", "kn", asked)
             to_the_end(again)
             assert before.done()
     assert asked > between >= 1
 
 
-def start_node(root: Path, watching: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Wizard:
+def start_node(root: Path, monkeypatch: pytest.MonkeyPatch) -> Wizard:
     """Start the node's programs as their units' conditions have it; gives the wizard that asks."""
     programs = Programs()
     wizards: list[Wizard] = []
@@ -244,7 +231,7 @@ def start_node(root: Path, watching: ModuleType, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(watching, "ROOT", root)
     monkeypatch.setattr(watching, "CredentialSeal", Seal)
     monkeypatch.setattr(watching, "run", programs)
-    monkeypatch.setattr(watching, "StateFront", lambda *words, **rest: pytest.fail("the state screen waits for a key"))
+    monkeypatch.setattr(watching, "show_state", lambda *words, **rest: pytest.fail("the state screen waits for a key"))
     if Journal(root, Seal()).done():
         watching.run_state()
         assert programs.calls == [watching.MENU]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from firstboot.later import Later
-from firstboot.plaintext import PlainText, Terminal
+from firstboot.plaintext import PlainText
 from firstboot.screens import Choice, Screen
 from firstboot.status import Status, ago, facts, read_status, size
 from firstboot.suggestions import login_from, password
+from firstboot.terminal import Terminal
 from firstboot.texts import texts
 from firstboot.tv import editing
 from firstboot.tv.layouts import BACKSPACE, ENTER, ESC, F1, LEFT_ALT, LEFT_CTRL, LEFT_SHIFT, RIGHT_ALT, TAB, Typist
@@ -134,7 +135,7 @@ def test_the_plain_text_front_end_leads_through_the_whole_set_up(tmp_path: Path)
         elif wizard.at == "test":
             wizard.tried([])
 
-    PlainText(wizard, Terminal(ask, ask, out), lambda: "By phone: ...", pause).run()
+    PlainText(wizard, wizard.screen, Terminal(ask, ask, out), lambda: "By phone: ...", pause).run()
     assert wizard.at == "done" and wizard.answers.get("name") == "hubli"
     assert "! Only small English letters" in out.getvalue() and "By phone: ..." in out.getvalue()
 
@@ -156,7 +157,7 @@ def test_plain_text_does_not_wait_for_an_answer_that_a_phone_has_given(tmp_path:
         return ""
 
     with pytest.raises(KeyboardInterrupt):
-        PlainText(wizard, Terminal(ask, ask, io.StringIO(), wait), lambda: "", lambda: None).run()
+        PlainText(wizard, wizard.screen, Terminal(ask, ask, io.StringIO(), wait), lambda: "", lambda: None).run()
     assert "name" not in asked and wizard.answers.get("name") == "hubli"
 
 

@@ -242,7 +242,7 @@ class Started:
         monkeypatch.setattr(service, "HARDWARE", 0.0)
         monkeypatch.setattr(service, "LATE_AGAIN", 0.01)
         monkeypatch.setattr(service.Setup, "_work", lambda setup, wizard, network: None)
-        monkeypatch.setattr(service.Setup, "_run_text", lambda setup, wizard, aside: self._sit(wizard))
+        monkeypatch.setattr(service.Setup, "_run_text", lambda setup, wizard, *rest: self._sit(wizard))
         put(root, LEAST + text)
         self.around, self.then = around, list[Callable[[Wizard], object]]()
         self._setup = service.Setup(root)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from firstboot import service
+from firstboot import readiness, service
 from firstboot.journal import State
+from firstboot.terminal import FIRST
 from tests.unit.firstboot_machine import journal_at
 
 OVERLAY = Path(__file__).resolve().parents[2] / "overlay"
@@ -55,3 +57,23 @@ def test_a_set_up_that_is_done_already_ends_well_and_the_state_screen_follows(
     monkeypatch.setattr(service.Setup, "begin", lambda setup: pytest.fail("asked again"))
     assert service.run_setup(text=True) == 0 and said == ["READY=1"]
     assert unit(TEXT)["Type"] == ["notify"] and unit(TEXT)["OnSuccess"] == [STATE] and starts(STATE, done=True)
+
+
+def test_the_documentation_lists_the_units_that_run_the_programs() -> None:
+    told = (OVERLAY.parent / "docs/firstboot.md").read_text()
+    listed = set(re.findall(r"^\| `(mojomail-[a-z-]+\.service)` \|", told, re.MULTILINE))
+    assert listed == {path.name for path in UNITS.glob("*.service") if "-m firstboot" in path.read_text()}
+
+
+@pytest.mark.parametrize("name", [STATE, LATER])
+def test_where_pictures_cannot_be_shown_the_first_terminal_is_within_reach(name: str) -> None:
+    closed = "closed" in unit(name).get("DevicePolicy", [])
+    allowed = " ".join(unit(name).get("DeviceAllow", []))
+    assert not closed or f"/{FIRST} rw" in allowed, "read and written, for the state and the keeper's menu as text"
+
+
+def test_the_documentation_has_the_seconds_that_systemd_waits_for_a_picture() -> None:
+    told = (OVERLAY.parent / "docs/firstboot.md").read_text()
+    (seconds,) = unit(SETUP)["TimeoutStartSec"]
+    assert f"for more than {seconds.removesuffix('s')} seconds" in told
+    assert f"EXTEND_TIMEOUT_USEC={int(seconds.removesuffix('s')) * 1_000_000}" == readiness.COMING
