@@ -73,6 +73,11 @@ def _read(path: Path, around: Surroundings) -> Preset:
         text = path.read_bytes()[:LARGEST].decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FaultyFile(FILE, [Fault(0, 0, "this is no text in UTF-8", "save it again as UTF-8")]) from None
+    except IsADirectoryError:
+        raise FaultyFile(FILE, [Fault(0, 0, "this is a folder, and no file", "give the file this name")]) from None
+    except OSError as error:
+        why = f"the card does not give this file back: {error.strerror}"
+        raise FaultyFile(FILE, [Fault(0, 0, why, "copy it to the card again, or to another card")]) from None
     return read_preset(text, around)
 
 

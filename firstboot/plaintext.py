@@ -107,6 +107,16 @@ class PlainText:
         self.wizard.answer(screen.at, typed if typed else screen.value)
 
 
+def tell_fault(why: str, out: TextIO) -> None:
+    """Say that there is nothing to ask yet, since the card or the system does not do its part."""
+    lines = [
+        *(f"{CLEAR}The set-up cannot begin:", "", f"! {why}", ""),
+        "This is tried again by itself. If it does not go away, switch off and on again.",
+        "If that does not help, write the card anew, or take another card.",
+    ]
+    print("\n".join(lines).translate(PLAIN), file=out, flush=True)
+
+
 def on_terminal(number: int) -> None:
     """Make a virtual terminal this process's standard input and output."""
     descriptor = os.open(f"/dev/tty{number}", os.O_RDWR)

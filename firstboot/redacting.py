@@ -17,6 +17,8 @@ from .preset import REMOVED, may_be_secret
 from .yamltree import Mapping, Node, Scalar, parse, scalars
 
 FILL = "x"
+UNREAD = b"\xff"
+"""In place of a byte that the card does not give back."""
 BLANK = f"# {REMOVED}: what stood here could not be read, and may have held passwords.\n"
 """A file that was written over whole."""
 
@@ -37,8 +39,12 @@ def redact(path: Path, hides: Callable[[str], bool] = may_be_secret, disk: Disk 
     """
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return False
+    except OSError:
+        if not whole:
+            raise
+        data = UNREAD * path.stat().st_size
     try:
         text = data.decode("utf-8-sig")
         tree = parse(text, path.name)

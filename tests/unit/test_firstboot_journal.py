@@ -338,3 +338,25 @@ def test_secrets_are_gone_from_every_block_before_the_file_is_written_anew(tmp_p
     watched.on_copy = look
     redact(file, disk=watched)
     assert SECRETS[0].encode() not in olds[-1], "the old blocks hold none when they are let go"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 0}', "\x00"], ids=["empty", "list", "old", "nought"])
+def test_plain_text_tells_what_is_wrong_with_the_card_and_begins_once_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    journal = Journal(tmp_path, Seal(), Quick())
+    journal.folder.mkdir(parents=True)
+    journal.path.write_text(text)
+    begun: list[object] = []
+
+    def mend(seconds: float) -> None:
+        assert "The set-up cannot begin:" in capsys.readouterr().out and not begun
+        journal.path.unlink()
+
+    setup = service.Setup(tmp_path)
+    setup.journal, setup.site = journal, site_at(tmp_path)
+    monkeypatch.setattr(setup, "run", lambda wizard, **how: begun.append(wizard.at))
+    monkeypatch.setattr(service, "Setup", lambda: setup)
+    monkeypatch.setattr(service.time, "sleep", mend)
+    monkeypatch.setattr(service, "HARDWARE", 0.0)
+    assert service.run_setup(text=True) == 0 and begun == ["language"]
