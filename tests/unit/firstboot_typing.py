@@ -73,7 +73,8 @@ def main() -> None:
         deeds = [key(DOWN), key(ENTER), key(ESC), key(DOWN), key(ENTER)]  # Hindi, back, Kannada
         deeds += [key(ENTER)] * 3  # keyboard, place, clock
         deeds += [*text("Ram!"), key(BACKSPACE), *text("Pur"), key(ENTER)]
-        deeds += [*text("Keeper's \\ {1}"), key(ENTER)]
+        pulled = [Input("key", code=LEFT_SHIFT, value=1), Input("gone")]  # a keyboard with Shift down, and put back
+        deeds += [*text("Keep"), pulled, *text("er's \\ {1}"), key(ENTER)]
         deeds += [[Input("place", x=0.5, y=0.99)], [Input("move", x=0.1, y=-0.2)], [Input("wake")]]
         hands = Hands(deeds)
         output = Output(Path(folder))
