@@ -13,11 +13,9 @@ from pathlib import Path
 
 from .answers import Answers
 from .checks import NODE_NAME
-from .durable import DISK, Disk
 from .errors import FaultyFile
 from .keeper import is_hash
 from .preset import SSH_KEY
-from .redacting import redact
 from .surroundings import Surroundings
 from .yamltree import Mapping, Node, Scalar, Sequence, parse
 
@@ -111,9 +109,3 @@ def _from_network(tree: Node | None, around: Surroundings) -> list[tuple[str, st
 def imager_lacks(folder: Path, around: Surroundings) -> bool:
     """Whether Imager was given a Wi-Fi that cannot be the link with the hardware that is there, or there so far."""
     return _access_point(_load(folder / NETWORK)) is not None and not _can_link(around)
-
-
-def redact_imager(folder: Path, disk: Disk = DISK, *, whole: bool = False) -> None:
-    """Take the secrets out of Imager's files; with `whole`, also out of what cannot be read."""
-    for name in (USER_DATA, NETWORK):
-        redact(folder / name, lambda path: path.rpartition(".")[2] in SECRETS, disk, whole=whole)

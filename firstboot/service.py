@@ -16,8 +16,9 @@ from . import keeper
 from .actions import Site
 from .applying import Worker
 from .aside import Aside
+from .cleaning import FOLDER
 from .errors import SetupError
-from .intake import FOLDER, clean_up, lacking, take_in
+from .intake import clean_up, lacking, take_in
 from .join import Join
 from .journal import Journal, State
 from .later import Later

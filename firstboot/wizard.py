@@ -50,7 +50,7 @@ class Wizard:
         self.findings: Sequence[Finding] | None = None
         self.faults: Sequence[str] = ()
         self.fault_file = ""
-        self.ending: Callable[[], None] = lambda: None
+        self.ending: Callable[[], object] = lambda: None
         """What is to be done before the end is marked."""
         self.state = start or journal.load()
         if self.state.at not in PHASES and self.state.at not in {spot.path for spot in self.spots()}:

@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -154,7 +155,7 @@ def audit() -> None:
                 where = f"{language} {size[0]}x{size[1]} {screen.at}"
                 print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": list(faults(canvas, where))}))
             canvas = Sheet(*size)
-            StateView(canvas).paint("rampur", JOIN, STATUS, NOW, language)
+            StateView(canvas).paint("rampur", JOIN, replace(STATUS, secrets_left=True), NOW, language)
             where = f"{language} {size[0]}x{size[1]} state"
             print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": list(faults(canvas, where))}))
 

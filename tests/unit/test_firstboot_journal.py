@@ -309,7 +309,8 @@ def test_a_journal_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
 def test_a_cut_while_secrets_are_taken_off_the_card_leaves_a_file_that_the_next_start_finishes(
     tmp_path: Path, watched: Watched
 ) -> None:
-    text = f'name: rampur\nkeeper:\n  password: {SECRETS[0]}\nnetwork:\n  wifi: {{passphrase: "{SECRETS[1]}"}}\n'
+    text = f"name: rampur # {SECRETS[2]}\nkeeper:\n  #password: {SECRETS[3]}\n  password: {SECRETS[0]}\n"
+    text += f'network:\n  wifi: {{passphrase: "{SECRETS[1]}"}}\n'
     file = tmp_path / "node/mojomail.yaml"
     file.write_text(text)
     assert redact(file, disk=watched)
@@ -319,7 +320,7 @@ def test_a_cut_while_secrets_are_taken_off_the_card_leaves_a_file_that_the_next_
         redact(copy / "mojomail.yaml")
         redact(copy / "mojomail.yaml")
         left = (copy / "mojomail.yaml").read_text()
-        assert left == file.read_text() and left.startswith("name: rampur\n")
+        assert left == file.read_text() and left.startswith("name: rampur \nkeeper:\n  password: ")
         assert not redact(copy / "mojomail.yaml")
     for path, data in everywhere(tmp_path / "copies" / str(watched.count - 1)):
         assert not [secret for secret in SECRETS if secret.encode() in data], path

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from firstboot import intake, service
+from firstboot.cleaning import FOLDER, MISTAKES
 from firstboot.errors import FaultyFile
-from firstboot.intake import FOLDER, MISTAKES, clean_up, lacking, take_in
+from firstboot.intake import clean_up, lacking, take_in
 from firstboot.keyfiles import keyfiles
 from firstboot.preset import REMOVED, read_preset
 from firstboot.redacting import redact
