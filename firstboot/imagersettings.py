@@ -17,12 +17,14 @@ from .errors import FaultyFile
 from .keeper import is_hash
 from .preset import SSH_KEY
 from .surroundings import Surroundings
+from .texts import languages
 from .yamltree import Mapping, Node, Scalar, Sequence, parse
 
 USER_DATA, NETWORK = "user-data", "network-config"
 SECRETS = frozenset(("passwd", "hashed_passwd", "plain_text_passwd", "password"))
 KEYBOARDS = {"us": "us", "gb": "gb", "in": "in"}
-LOCALES = re.compile(r"(en|hi|kn)(_|$)")
+LANGUAGE = re.compile(r"[a-z]+")
+"""Of a locale, such as hi_IN.UTF-8."""
 
 
 def _text(node: Node | None) -> str:
@@ -61,8 +63,8 @@ def _from_user_data(tree: Node | None, around: Surroundings) -> list[tuple[str, 
     take("name", _text(_at(tree, "hostname")).lower(), NODE_NAME.fullmatch)
     take("timezone", _text(_at(tree, "timezone")), lambda zone: zone in around.zones())
     take("keyboard", KEYBOARDS.get(_text(_at(tree, "keyboard", "layout")), ""), bool)
-    locale = LOCALES.match(_text(_at(tree, "locale")))
-    take("language", locale[1] if locale else "", bool)
+    language = LANGUAGE.match(_text(_at(tree, "locale")))
+    take("language", language[0] if language else "", languages().__contains__)
     users = _at(tree, "users")
     keys: list[str] = []
     for one in users.items if isinstance(users, Sequence) else ():

@@ -23,7 +23,7 @@ from firstboot.join import Join
 from firstboot.later import Later
 from firstboot.screens import Screen
 from firstboot.status import Status
-from firstboot.texts import texts
+from firstboot.texts import languages, texts
 from firstboot.tv.canvas import Canvas
 from firstboot.tv.drawing import Painter
 from firstboot.tv.editing import entry_for
@@ -33,7 +33,6 @@ from firstboot.work import Finding, Progress
 from tests.unit.firstboot_machine import VILLAGE, MadeUp, walk, wizard_at
 
 SIZES = ((1920, 1080), (1280, 720), (720, 576))
-LANGUAGES = ("en", "hi", "kn")
 GOLDEN = (
     *(("en", (1280, 720), "link.kind"), ("hi", (720, 576), "keeper.password"), ("kn", (720, 576), "ready")),
     *(("kn", (1920, 1080), "test"), ("hi", (1280, 720), "state"), ("en", (720, 576), "state")),
@@ -146,7 +145,7 @@ def paint(canvas: Canvas, screen: Screen) -> None:
 
 
 def audit() -> None:
-    for language in LANGUAGES:
+    for language in languages():
         listed = list(screens(language))
         for size in SIZES:
             for screen in listed:
