@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .actions import Site, actions
 from .errors import SetupError
-from .pages import GROUPS
+from .pages import groups
 from .phases import APPLY, JOIN, TEST, TROUBLE
 from .settings import settings_from
 from .trial import Trial
@@ -37,14 +37,17 @@ def _apply(wizard: Wizard, site: Site) -> str:
     """Bring everything into force; returns what went wrong, "" for nothing."""
     progress = Progress()
     group = ""
+    wanted = groups(wizard)
     try:
         # After a power cut this may be early in a start: what the actions stand on has to be there.
         site.around.await_network()
         site.runner("systemctl", "start", PREPARED, limit=180.0)
         for action in actions(settings_from(wizard.answers), site):
+            if action.group not in wanted:
+                continue
             if action.group != group:
                 group = action.group
-                progress = Progress(done=GROUPS[: GROUPS.index(group)], running=group)
+                progress = Progress(done=wanted[: wanted.index(group)], running=group)
                 wizard.report(progress)
             if not action.done():
                 log.info("%s: %s", action.group, action.name)
@@ -53,7 +56,7 @@ def _apply(wizard: Wizard, site: Site) -> str:
         log.error("%s: %s", group, error)
         wizard.report(replace(progress, trouble=str(error)))
         return str(error)
-    wizard.report(Progress(done=GROUPS))
+    wizard.report(Progress(done=wanted))
     return ""
 
 

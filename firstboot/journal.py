@@ -106,7 +106,9 @@ class Journal:
 
         The marker comes last: who finds such a state without it, after a cut, has only mark_done() left to do.
         """
-        kept = state.answers.without("people").without("keeper")
+        kept = state.answers
+        for gone in ("people", "keeper", "secret", "further"):
+            kept = kept.without(gone)
         finished = State(at=state.at, answers=kept, preset=state.preset)
         self.save(finished)
         self.mark_done()

@@ -8,6 +8,7 @@ from .answers import Answers
 from .phases import DONE
 from .screens import Choice, Screen
 from .steps import plan
+from .surroundings import Surroundings
 from .texts import texts
 
 TRIES = 5
@@ -18,12 +19,13 @@ PASSWORD, MENU, ANEW, SURE = "keeper-password", "menu", "anew", "sure"
 class Later:
     """The way into the wizard's chapters; looks like a wizard to the TV. `outcome` is what was chosen in the end:
 
-    close, a chapter's name, anew-keep or anew-erase.
+    close, a chapter's name, anew-keep or anew-erase. `around` says whose accounts could be changed.
     """
 
-    def __init__(self, answers: Answers, fits: Callable[[str], bool]) -> None:
-        self._answers = answers
+    def __init__(self, answers: Answers, fits: Callable[[str], bool], around: Surroundings) -> None:
+        self._answers, self._around = answers, around
         self._fits = fits
+        self._chapters: tuple[str, ...] = ()
         self._wrong = 0
         self._problem = ""
         self._at = PASSWORD
@@ -80,6 +82,7 @@ class Later:
 
     def _enter(self, value: str) -> bool:
         if self._fits(value):
+            self._chapters = self._offered()
             self._at = MENU
             return True
         self._wrong += 1
@@ -107,10 +110,19 @@ class Later:
     def _password(self) -> Screen:
         return self._screen("secret", "password_title", "password_help")
 
+    def _offered(self) -> tuple[str, ...]:
+        """The chapters to open, in order; without those that would ask of somebody, or an address, that is not there.
+
+        Looked at once, and not for each picture: to ask the mail office takes seconds.
+        """
+        chapters = {chapter.name for chapter in plan().chapters if chapter.later}
+        chapters |= {"further"} if self._around.people() else set()
+        chapters |= {"secret"} if self._around.accounts() else set()
+        order = ("further", "secret", "link", "network", "node", "place", "language", "keyboard", "keeper")
+        return tuple(name for name in order if name in chapters)
+
     def _menu(self) -> Screen:
-        chapters = [chapter.name for chapter in plan().chapters if chapter.later]
-        order = ("link", "network", "node", "place", "language", "keyboard", "keeper")
-        listed = tuple((name, name) for name in order if name in chapters)
+        listed = tuple((name, name) for name in self._chapters)
         return self._screen(
             "choice", "title", choices=(("add_person", "add_person"), *listed, ("anew", "anew"), ("close", "close"))
         )

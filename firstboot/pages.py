@@ -10,17 +10,23 @@ from .route import Spot
 from .screens import Choice, Line, Mark, Screen
 from .suggestions import zone_of
 from .texts import Texts, texts
-from .work import Progress
 
 if TYPE_CHECKING:
     from .wizard import Wizard
 
 GROUPS = ("language", "name", "keeper", "network", "link", "trust", "people", "services")
 """What is set up, in this order; texts under apply.steps."""
+ACCOUNTS = ("people",)
+"""All of these that a change of accounts leads to."""
 MOST_FAULTS = 50
 MOST_MENDED = 2
 """Findings that can be mended from the screen that shows them all."""
 CLOCK = "%d.%m.%Y %H:%M"
+
+
+def groups(wizard: Wizard) -> tuple[str, ...]:
+    """What is brought into force of the answers, in this order."""
+    return ACCOUNTS if wizard.accounts_only() else GROUPS
 
 
 def page(wizard: Wizard) -> Screen:
@@ -48,7 +54,7 @@ def _screen(wizard: Wizard, chapter: str, **rest: object) -> Screen:
     common = {
         "at": wizard.at,
         "chapter": texts(wizard.language).say(f"chapters|{chapter}"),
-        "part": chapters.index(chapter),
+        "part": chapters.index(chapter if chapter in chapters else "people"),
         "parts": len(chapters),
         "can_go_back": wizard.before() is not None,
         "language": wizard.language,
@@ -75,6 +81,9 @@ def filled(answers: Answers, path: str, wizard: Wizard) -> dict[str, str]:
         }
         if len(parts) > 4:
             given["address"] = answers.need(f"{person}.accounts.{parts[3]}.address")
+    if parts[0] in ("secret", "further"):
+        login = answers.need("further.login")
+        given |= {"person": wizard.around.people().get(login, login), "address": answers.need(f"{parts[0]}.address")}
     return given
 
 
@@ -92,7 +101,7 @@ def _question(wizard: Wizard, said: Texts) -> Screen:
     help_text = said.say(f"steps|{step.name}|help", **given)
     if step.name == "link.wifi.name" and (seen := wizard.around.seen_networks()):
         help_text += " " + said.say(f"steps|{step.name}|seen", networks=", ".join(seen[:6]))
-    if step.name == "account.password":
+    if step.name in ("account.password", "secret.password"):
         known = wizard.around.provider(given["address"], wizard.language)
         help_text = f"{known.help} {help_text}" if known else help_text
     problem = wizard.problem
@@ -121,8 +130,17 @@ def label(wizard: Wizard, spot: Spot, choice: str) -> str:
         return wizard.around.countries().get(choice, choice)
     if step.source == "zones":
         return choice.replace("_", " ")
+    if step.source == "people":
+        return f"{wizard.around.people().get(choice, choice)} ({choice})"
+    if step.source == "accounts":
+        return _account_label(wizard, choice)
     key = f"steps|{step.name}|choices|{choice}"
     return texts(wizard.language).say(key)
+
+
+def _account_label(wizard: Wizard, address: str) -> str:
+    complete = all(one.complete for one in wizard.around.accounts() if one.address == address)
+    return address if complete else f"{address} – {texts(wizard.language).say('later|incomplete')}"
 
 
 def _ready(wizard: Wizard, said: Texts) -> Screen:
@@ -141,7 +159,12 @@ def _ready(wizard: Wizard, said: Texts) -> Screen:
                 lines[-1] = Line(lines[-1].label, f"{lines[-1].value}: {short}")
             else:
                 lines.append(Line(said.say(f"chapters|{spot.step.chapter}"), short))
-    lines.append(Line(said.say("ready|people"), ", ".join(people_names(wizard.answers)) or said.say("ready|nobody")))
+    if "secret.address" in spots or "further.address" in spots:
+        address = wizard.answers.need("secret.address") or wizard.answers.need("further.address")
+        lines.append(Line(said.say(f"chapters|{wizard.state.chapter}"), address))
+    else:
+        people = ", ".join(people_names(wizard.answers)) or said.say("ready|nobody")
+        lines.append(Line(said.say("ready|people"), people))
     return _screen(
         wizard,
         "ready",
@@ -166,19 +189,21 @@ def _change(wizard: Wizard, said: Texts) -> Screen:
     )
 
 
-def _groups(said: Texts, progress: Progress) -> tuple[Line, ...]:
+def _groups(wizard: Wizard, said: Texts) -> tuple[Line, ...]:
+    progress = wizard.progress
+
     def mark(name: str) -> Mark:
         if name in progress.done:
             return "ok"
         running: Mark = "trouble" if progress.trouble else "running"
         return running if name == progress.running else ""
 
-    return tuple(Line(said.say(f"apply|steps|{name}"), "", mark(name)) for name in GROUPS)
+    return tuple(Line(said.say(f"apply|steps|{name}"), "", mark(name)) for name in groups(wizard))
 
 
 def _apply(wizard: Wizard, said: Texts) -> Screen:
     title, help_text = said.say("apply|title"), said.say("apply|help")
-    lines = _groups(said, wizard.progress)
+    lines = _groups(wizard, said)
     return _screen(wizard, "ready", look="busy", title=title, help=help_text, lines=lines, can_go_back=False)
 
 
@@ -188,7 +213,7 @@ def _trouble(wizard: Wizard, said: Texts) -> Screen:
         "ready",
         look="choice",
         title=said.say("apply|trouble"),
-        lines=_groups(said, wizard.progress),
+        lines=_groups(wizard, said),
         problem=wizard.progress.trouble.splitlines()[0][:160],
         choices=(Choice("again", said.say("apply|again")), Choice("change", said.say("apply|change"))),
         value="again",
@@ -212,7 +237,9 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
     choices = [Choice("onward", said.say("test|onward"))]
     if wrong:
         choices.append(Choice("again", said.say("test|again")))
-        for found in [each for each in wrong if wizard.anywhere(each.mend)][:MOST_MENDED]:
+        mended = [(spot, each) for each in wrong if (spot := wizard.anywhere(each.mend))]
+        mended.sort(key=lambda pair: pair[0].step.chapter != wizard.state.chapter)  # what was just answered comes first
+        for _, found in mended[:MOST_MENDED]:
             what = said.say(f"test|items|{found.item}", **found.given)
             choices.append(Choice(found.mend, said.say("test|change", what=what)))
     return _screen(

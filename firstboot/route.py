@@ -21,8 +21,14 @@ class Spot:
     step: Step
 
 
-def _asked(step: Step, answers: Answers) -> bool:
-    return all(answers.get(path) in wanted for path, wanted in step.when.items())
+def _asked(step: Step, answers: Answers, provider_of: ProviderOf) -> bool:
+    def given(path: str) -> str | None:
+        if path != "provider":
+            return answers.get(path)
+        address = answers.get(f"{step.id.rpartition('.')[0]}.address")
+        return provider_of(address) if address else None
+
+    return all(given(path) in wanted for path, wanted in step.when.items())
 
 
 def _account(plan: Plan, answers: Answers, before: str, provider_of: ProviderOf) -> Iterator[Spot]:
@@ -62,8 +68,11 @@ def people_route(plan: Plan, answers: Answers, provider_of: ProviderOf) -> Itera
 
 
 def route(plan: Plan, answers: Answers, provider_of: ProviderOf, chapters: Collection[str] = ()) -> list[Spot]:
-    """All questions, or those of some chapters, in order; what follows from an open answer comes when it is given."""
-    spots = [Spot(step.id, step) for step in plan.once() if _asked(step, answers)]
+    """All questions of a set-up, or those of some chapters, in order; what follows from an open answer comes when it is
+    given.
+    """
+    steps = [*plan.once(), *(step for chapter in plan.afterwards if chapter.name in chapters for step in chapter.steps)]
+    spots = [Spot(step.id, step) for step in steps if _asked(step, answers, provider_of)]
     spots += people_route(plan, answers, provider_of)
     return [spot for spot in spots if not chapters or spot.step.chapter in chapters]
 
@@ -87,6 +96,8 @@ def take(answers: Answers, path: str, value: str) -> Turn:
     """Answer one more question. An empty name or address takes its item off the list, and no item is left behind that
     nothing leads to: it would be in force all the same.
     """
+    if path == "secret.address" and value != answers.get(path):
+        answers = answers.without("secret.password")  # it is that of another address
     answers = answers.with_answer(path, value)
     listed = re.fullmatch(r"(.+)\.(\d+)\.(\w+)", path)
     if listed is None:

@@ -223,7 +223,10 @@ class Setup:
     def run_menu(self) -> str:
         """The keeper's menu; returns what was chosen."""
         state = self.journal.load()
-        menu = Later(state.answers, lambda password: keeper.fits(password, keeper.read(self.site.root)))
+        around = self.site.around
+        menu = Later(state.answers, lambda password: keeper.fits(password, keeper.read(self.site.root)), around)
+        # Looked up while the password is typed: the mail office takes seconds to answer.
+        threading.Thread(target=around.accounts, name="accounts", daemon=True).start()
         self._run_tv(menu, None, 0)
         return menu.outcome
 

@@ -18,6 +18,7 @@ from .journal import Journal, State
 from .phases import APPLY, CHANGE, DONE, JOIN, PHASES, PRESET, READY, TEST, TROUBLE
 from .route import Spot, route, take
 from .screens import Screen
+from .sources import listed
 from .steps import Plan, Step, plan
 from .suggestions import CLOCK_FORM, suggest, zone_of
 from .surroundings import Surroundings
@@ -58,6 +59,7 @@ class Wizard:
         if self.state.at in (TROUBLE, TEST, CHANGE):
             self.state = replace(self.state, at=READY if self.state.at == CHANGE else APPLY)
         self._old, self._on_card = self.state.answers, not self.state.chapter or self.state.at == APPLY
+        self._resumed = self.state.at == APPLY
 
     # --- What front ends see
 
@@ -124,9 +126,22 @@ class Wizard:
         open_now = {self.state.chapter, *self._also} if self.state.chapter else ()
         return route(self.plan, self.answers, self.provider_of, open_now)
 
+    def everywhere(self) -> list[Spot]:
+        """The questions of a set-up, and those of the open chapter if it is asked afterwards only."""
+        every = route(self.plan, self.answers, self.provider_of)
+        return every + [spot for spot in self.spots() if spot not in every]
+
     def anywhere(self, path: str) -> Spot | None:
         """The question at a path, of whatever chapter; None where it is not asked."""
-        return next((spot for spot in route(self.plan, self.answers, self.provider_of) if spot.path == path), None)
+        return next((spot for spot in self.everywhere() if spot.path == path), None)
+
+    def accounts_only(self) -> bool:
+        """Whether nothing but accounts changes, so that no phone has to lose the network for it.
+
+        After a power cut nobody knows what else was answered: then everything is brought into force.
+        """
+        open_now = {self.state.chapter, *self._also}
+        return not self._resumed and open_now <= {chapter.name for chapter in self.plan.afterwards}
 
     def spot(self) -> Spot:
         """The question that is shown."""
@@ -150,6 +165,8 @@ class Wizard:
             if spot.path not in self._suggested:
                 self._suggested[spot.path] = suggest(spot.step.suggest, spot.path, self.answers, self.around)
             return self._suggested[spot.path], True
+        if spot.step.source and not spot.step.default:
+            return next(iter(self.choices(spot.step)), ""), True
         return spot.step.default, True
 
     def problem_with(self, spot: Spot, value: str, beside: Answers | None = None) -> Problem | None:
@@ -162,21 +179,14 @@ class Wizard:
 
     def choices(self, step: Step) -> Sequence[str]:
         """The answers of a choice."""
-        from .texts import languages
-
-        sources: dict[str, Callable[[], Sequence[str]]] = {
-            "languages": languages,
-            "zones": self.around.zones,
-            "countries": lambda: tuple(self.around.countries()),
-        }
-        return step.choices or sources[step.source]()
+        return step.choices or listed(step.source, self.around)
 
     def misfits(self) -> Iterator[tuple[Spot, Problem]]:
         """Answers that cannot stay beside the others or on this machine, as when another was changed after them.
 
         What was no better before a chapter was opened is left alone: a stick that is pulled out stops no other change.
         """
-        for spot in route(self.plan, self.answers, self.provider_of):
+        for spot in self.everywhere():
             value = self.answers.get(spot.path)
             problem = None if value is None else self.problem_with(spot, value)
             if value is None or problem is None:

@@ -124,7 +124,7 @@ def test_the_access_point_speaks_wpa2_alone_and_protects_no_management_frames() 
     ("link", "lines"),
     [
         (Link("dongle", apn="jionet", pin="0042"), ("type=gsm", "apn=jionet", "pin=0042", "metered=1")),
-        (Link("dongle", apn="jionet"), ("[ppp]", "lcp-echo-interval=20", "lcp-echo-failure=3")),
+        (Link("dongle", apn="jionet"), ("[ppp]", "lcp-echo-interval=30", "lcp-echo-failure=4")),
         (Link("phone"), ("driver=rndis_host;cdc_ether;cdc_ncm;ipheth;", "zone=uplink")),
         (Link("ethernet"), ("interface-name=eth1;", "method=auto")),
         (Link("wifi", wifi="School", passphrase="good-pass"), ("ssid=School", "psk=good-pass", "interface-name=wlan0")),

@@ -173,14 +173,14 @@ def test_plain_text_does_not_wait_for_an_answer_that_a_phone_has_given(tmp_path:
     ],
 )
 def test_the_keepers_menu_opens_by_the_password_alone(values: tuple[str, ...], outcome: str, tmp_path: Path) -> None:
-    menu = Later(wizard_at(tmp_path).answers, lambda password: password == "good")
+    menu = Later(wizard_at(tmp_path).answers, lambda password: password == "good", MadeUp())
     for value in values:
         menu.answer(menu.at, value)
     assert menu.at == "done" and menu.outcome == outcome
 
 
 def test_erasing_is_not_what_enter_chooses(tmp_path: Path) -> None:
-    menu = Later(wizard_at(tmp_path).answers, lambda password: True)
+    menu = Later(wizard_at(tmp_path).answers, lambda password: True, MadeUp())
     menu.answer(menu.at, "x")
     menu.answer("menu", "anew")
     assert menu.screen().value == "keep"

@@ -112,7 +112,7 @@ def test_a_preset_and_raspberry_pi_imager_may_name_it(tmp_path: Path) -> None:
 def test_the_screens_after_the_set_up_speak_it(tmp_path: Path) -> None:
     wizard = wizard_at(tmp_path)
     walk(wizard, {"language": CODE})
-    assert Later(wizard.answers, lambda password: True).screen().language == CODE
+    assert Later(wizard.answers, lambda password: True, MadeUp()).screen().language == CODE
     assert facts(Status(), 0.0, texts(CODE)) == facts(Status(), 0.0, texts("en"))
     assert texts(CODE).name == NAME
 
