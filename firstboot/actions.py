@@ -22,6 +22,7 @@ from .surroundings import Surroundings
 SERVICES = ("postfix.service", "dovecot.service", "nginx.service", "mojomaild.service")
 CERTIFICATE = "mojomail-certificate.service"
 """Makes the servers' certificate again when the node has another name or address."""
+LOCALES = Path("etc/locale.gen")
 AUTHORITIES = Path("usr/local/share/ca-certificates")
 SSH_RULE = "# ssh, by key only; who guesses is slowed down.\n" + (
     "add rule inet filter services tcp dport 22 ct state new limit rate 10/minute burst 20 packets accept\n"
@@ -119,7 +120,7 @@ def actions(settings: Settings, site: Site) -> list[Action]:
 
 
 def _language(settings: Settings, site: Site) -> Iterator[Action]:
-    locale = f"# The language of the system's own messages.\nLANG={settings.language}_IN.UTF-8\n"
+    locale = f"# The language of the system's own messages.\nLANG={_locale(settings.language, site.root)}\n"
     yield site.file("language", "etc/default/locale", locale)
     variant = "eng" if settings.keyboard == "in" else ""
     keyboard = f"""\
@@ -138,6 +139,17 @@ BACKSPACE="guess"
         lambda: write_link(link, target, site.disk),
     )
     yield site.file("language", "etc/timezone", f"{settings.timezone}\n")
+
+
+def _locale(language: str, root: Path) -> str:
+    """The locale of a language, or the first one where the image has none for it: all are listed in locale.gen(5)."""
+    try:
+        lines = [line.split() for line in (root / LOCALES).read_text("utf-8").splitlines()]
+    except OSError:
+        lines = []
+    made = [words[0] for words in lines if words and not words[0].startswith("#")]
+    wanted = f"{language}_IN.UTF-8"
+    return wanted if wanted in made else next(iter(made), "C.UTF-8")
 
 
 def _name(settings: Settings, site: Site) -> Iterator[Action]:

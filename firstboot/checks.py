@@ -16,6 +16,8 @@ LEAST_PASSWORD = 8
 """Letters of a password; the mail office asks for as many."""
 LONGEST = 200
 """Letters of any answer."""
+LONGEST_LIFE = timedelta(days=20 * 365)
+"""How far behind its image a node can be in use; a later time is a mistyped year."""
 
 # As the mail office reads a login (mojomail.addresses).
 LOGIN = re.compile(r"[a-z][a-z0-9]*([.-][a-z0-9]+)*")
@@ -86,7 +88,9 @@ def clock_time(asked: Question) -> Problem | None:
     except ValueError:
         return Problem("clock_time")
     made = asked.around.image_day()
-    return Problem("clock_past", {"day": f"{made:%Y-%m-%d}"}) if given < made - timedelta(days=1) else None
+    if given < made - timedelta(days=1):
+        return Problem("clock_past", {"day": f"{made:%Y-%m-%d}"})
+    return Problem("clock_far") if given > made + LONGEST_LIFE else None
 
 
 @_check

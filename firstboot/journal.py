@@ -71,8 +71,9 @@ class Journal:
             return State()
         except (OSError, ValueError) as error:
             raise SystemFault(f"{self.path}: {error}") from None
-        if loaded.get("version") != VERSION:
-            raise SystemFault(f"{self.path}: version {loaded.get('version')}, not {VERSION}")
+        version = loaded.get("version") if isinstance(loaded, dict) else None
+        if version != VERSION:
+            raise SystemFault(f"{self.path}: version {version}, not {VERSION}")
         return State(
             at=loaded["at"],
             answers=Answers(self._opened(loaded["answers"], "")),

@@ -13,6 +13,7 @@ from typing import Any
 from .errors import SystemFault
 from .process import Runner, demand, run
 from .surroundings import KnownAccount, Provider
+from .texts import FIRST
 
 COMMAND = "mojomail"
 NO_LINK = "no-link"
@@ -33,6 +34,14 @@ def provider_of(address: str, language: str) -> Provider | None:
         return None
     with catalogue.speaking(language):
         return Provider(found.name, "oauth2" if found.secrets[0] == "oauth2" else "password", found.how_to())
+
+
+def spoken(language: str) -> str:
+    """The language in which the mail office speaks to somebody who reads `language`: it has fewer than the screens."""
+    try:
+        return str(importlib.import_module("mojomail.catalogue").spoken(language))
+    except ImportError:
+        return FIRST
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Office:
 
     def add_person(self, login: str, name: str, language: str, password: str) -> None:
         """Make a person, who can log in at once. Raises SystemFault."""
-        words = ("person", "add", login, "--name", name, "--language", language, "--password-fd", "0")
+        words = ("person", "add", login, "--name", name, "--language", spoken(language), "--password-fd", "0")
         self._demand(*words, stdin=f"{password}\n")
 
     def accounts(self) -> list[KnownAccount]:
@@ -85,7 +94,7 @@ class Office:
 
     def change_person(self, login: str, name: str, language: str, password: str) -> None:
         """Bring a person up to date. Raises SystemFault."""
-        self._demand("person", "set", login, "--name", name, "--language", language)
+        self._demand("person", "set", login, "--name", name, "--language", spoken(language))
         self._demand("person", "passwd", login, "--password-fd", "0", stdin=f"{password}\n")
 
     def change_account(self, address: str, imap: str, smtp: str, secret: str) -> None:

@@ -99,3 +99,12 @@ class PlainText:
         if screen.choices and typed.strip().isdigit() and 0 < int(typed) <= len(screen.choices):
             typed = screen.choices[int(typed) - 1].value
         self.asking.answer(screen.at, typed if typed else screen.value)
+
+
+def tell_fault(why: str, terminal: Terminal) -> None:
+    """Say that there is nothing to ask yet, since the card or the system does not do its part."""
+    terminal.show(
+        *("The set-up cannot begin:", "", f"! {why}", ""),
+        "This is tried again by itself. If it does not go away, switch off and on again.",
+        "If that does not help, write the card anew, or take another card.",
+    )

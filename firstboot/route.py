@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -74,3 +75,45 @@ def route(plan: Plan, answers: Answers, provider_of: ProviderOf, chapters: Colle
     spots = [Spot(step.id, step) for step in steps if _asked(step, answers, provider_of)]
     spots += people_route(plan, answers, provider_of)
     return [spot for spot in spots if not chapters or spot.step.chapter in chapters]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What an answer makes of the answers, and where it leads.
+
+    after  the question whose next one comes now
+    again  the question that comes now instead, "" for none
+    moved  the list, such as "people", whose items have other numbers now, "" for none
+    """
+
+    answers: Answers
+    after: str
+    again: str = ""
+    moved: str = ""
+
+
+def take(answers: Answers, path: str, value: str) -> Turn:
+    """Answer one more question. An empty name or address takes its item off the list, and no item is left behind that
+    nothing leads to: it would be in force all the same.
+    """
+    if path == "secret.address" and value != answers.get(path):
+        answers = answers.without("secret.password")  # it is that of another address
+    answers = answers.with_answer(path, value)
+    listed = re.fullmatch(r"(.+)\.(\d+)\.(\w+)", path)
+    if listed is None:
+        return Turn(answers, path)
+    items, index, word = listed[1], int(listed[2]), listed[3]
+    if word == "more" and value == "no":
+        while answers.count(items) > index + 1:
+            answers = answers.without(f"{items}.{index + 1}")
+        return Turn(answers, path)
+    alone = index == 0 and answers.count(items) == 1
+    if value or alone or word not in ("name", "address"):
+        return Turn(answers, path)
+    answers = answers.without(f"{items}.{index}")
+    if index == 0:
+        return Turn(answers, path, again=path, moved=items)
+    previous = f"{items}.{index - 1}.more"
+    if answers.count(items) == index:
+        answers = answers.with_answer(previous, "no")
+    return Turn(answers, previous, moved=items)

@@ -16,7 +16,9 @@ from . import keeper
 from .actions import Site
 from .applying import Worker
 from .aside import Aside
-from .intake import FOLDER, clean_up, lacking, take_in
+from .cleaning import FOLDER
+from .errors import SetupError
+from .intake import clean_up, lacking, take_in
 from .join import Join
 from .journal import Journal, State
 from .later import Later
@@ -25,7 +27,7 @@ from .phases import APPLY, DONE, JOIN, PRESET, TEST, TROUBLE
 from .phone.pin import Gate
 from .phone.server import PhoneServer
 from .pictures import shown_in_pictures
-from .plaintext import LANGUAGE, PlainText
+from .plaintext import LANGUAGE, PlainText, tell_fault
 from .preset import FILE
 from .readiness import COMING, notify
 from .screens import Screen
@@ -50,6 +52,8 @@ HARDWARE_AGAIN = 0.5
 """Seconds between two looks at it."""
 LATE_AGAIN = 5.0
 """Seconds between two looks while what is wrong with a file is on the screen."""
+BEGIN_AGAIN = 30.0
+"""Seconds between two tries to begin, in plain text."""
 ASK_ALL = ("systemctl", "start", "--no-block", "mojomail-firstboot.service")
 
 log = logging.getLogger(__name__)
@@ -287,18 +291,36 @@ def _told(screen: Screen, entry: Entry | None = None) -> dict[str, object]:
 def run_setup(*, text: bool) -> int:
     """`firstboot setup`: until the node is set up."""
     setup = Setup()
-    if setup.journal.done():
-        state = setup.journal.load()
-        if not setup.journal.begun_anew(state):
-            notify("READY=1")
-            return 0
-        setup.journal.begin_anew(state)
-    wizard = setup.begin()
-    if wizard.at == DONE:
+    wizard = _begin_or_tell(setup) if text else _begin(setup)
+    if wizard is None or wizard.at == DONE:
         notify("READY=1")  # a program that ends without having said so has failed, for systemd
     else:
         setup.run(wizard, text=text, phone=True)
     return 0
+
+
+def _begin(setup: Setup) -> Wizard | None:
+    """The wizard where it stands; None where the node is set up."""
+    if setup.journal.done():
+        state = setup.journal.load()
+        if not setup.journal.begun_anew(state):
+            return None
+        setup.journal.begin_anew(state)
+    return setup.begin()
+
+
+def _begin_or_tell(setup: Setup) -> Wizard | None:
+    """The same for plain text, after which no other program takes over: what keeps it from beginning is told and tried
+    again, where another start would only leave the screen empty.
+    """
+    while True:
+        try:
+            return _begin(setup)
+        except (SetupError, OSError) as error:
+            log.error("%s", error)
+            notify("READY=1")
+            tell_fault(str(error), Terminal.standard())
+            time.sleep(BEGIN_AGAIN)
 
 
 def run_later() -> int:

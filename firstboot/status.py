@@ -16,6 +16,8 @@ STATUS = Path("run/mojomail/status.json")
 TEMPERATURE = Path("sys/class/thermal/thermal_zone0/temp")
 HOT = 80
 """Degrees Celsius from which a Pi makes itself slower."""
+SECRETS_LEFT = Path("var/lib/mojomail/firstboot/secrets-left")
+"""A note that the set-up's passwords could not be taken off the card yet."""
 MEGABYTE = 1_000_000
 
 
@@ -28,6 +30,7 @@ class Status:
     last_contact  seconds since 1970, None for never
     free          bytes free on the card
     celsius       temperature, None when not known
+    secrets_left  whether passwords of the set-up are still in a file on the card
     """
 
     link: str = ""
@@ -35,6 +38,7 @@ class Status:
     last_contact: int | None = None
     free: int = 0
     celsius: int | None = None
+    secrets_left: bool = False
 
 
 def read_status(root: Path) -> Status:
@@ -57,6 +61,7 @@ def read_status(root: Path) -> Status:
         last_contact=_number(link.get("contact")),
         free=card.f_bavail * card.f_frsize,
         celsius=celsius,
+        secrets_left=(root / SECRETS_LEFT).exists(),
     )
 
 
@@ -92,11 +97,13 @@ def facts(status: Status, now: float, said: Texts) -> list[tuple[str, str, bool]
     link = said.say(f"state|{status.link or 'unknown'}")
     last = said.say("state|never") if status.last_contact is None else ago(now - status.last_contact, said)
     waiting = said.say("state|unknown") if status.waiting is None else str(status.waiting)
+    free, full = said.say("state|free", size=size(status.free)), status.free < 200 * MEGABYTE
+    card = said.say("state|secrets_left") if status.secrets_left and not full else free
     told = [
         (said.say("state|link"), link, status.link == "down"),
         (said.say("state|waiting"), waiting, False),
         (said.say("state|last_contact"), last, False),
-        (said.say("state|card"), said.say("state|free", size=size(status.free)), status.free < 200 * MEGABYTE),
+        (said.say("state|card"), card, full or status.secrets_left),
     ]
     if status.celsius is not None:
         hot = status.celsius >= HOT

@@ -16,7 +16,7 @@ from .answers import Answers
 from .checks import Problem, Question, find_problem, tidy
 from .journal import Journal, State
 from .phases import APPLY, CHANGE, DONE, JOIN, PHASES, PRESET, READY, TEST, TROUBLE
-from .route import Spot, route
+from .route import Spot, route, take
 from .screens import Screen
 from .sources import listed
 from .steps import Plan, Step, plan
@@ -51,7 +51,7 @@ class Wizard:
         self.findings: Sequence[Finding] | None = None
         self.faults: Sequence[str] = ()
         self.fault_file = ""
-        self.ending: Callable[[], None] = lambda: None
+        self.ending: Callable[[], object] = lambda: None
         """What is to be done before the end is marked."""
         self.state = start or journal.load()
         if self.state.at not in PHASES and self.state.at not in {spot.path for spot in self.spots()}:
@@ -222,35 +222,29 @@ class Wizard:
         self.rejected = "" if self.problem is None or spot.step.secret else value
         if self.problem is not None:
             return False
-        if spot.path == "clock_time":
-            moment = datetime.strptime(value, CLOCK_FORM).replace(tzinfo=ZoneInfo(zone_of(self.answers)))
-            self._set_clock(moment)
-        here = self.at
-        answers, here = self._with(here, value)
-        self._forget_outdated(answers)
-        self.state = replace(self.state, answers=answers)
-        where = self._after(here, spot.step.chapter)
+        if spot.path == "clock_time" and not self._take_clock(value):
+            self.problem, self.rejected = Problem("clock_stays"), value
+            return False
+        turn = take(self.answers, self.at, value)
+        self._forget_outdated(turn.answers)
+        self.state = replace(self.state, answers=turn.answers)
+        if turn.moved:
+            self._forget_moved(turn.moved)
+        where = turn.again or self._after(turn.after, spot.step.chapter)
         if where == APPLY:
             self._to_apply()
         else:
             self._save(replace(self.state, at=where))
         return True
 
-    def _with(self, path: str, value: str) -> tuple[Answers, str]:
-        """The answers with one more, and the question it was. An empty name or further address takes its list item."""
-        answers = self.answers.with_answer(path, value)
-        if path == "secret.address" and value != self.answers.get(path):
-            answers = answers.without("secret.password")  # it is that of another address
-        parts = path.split(".")
-        index = int(parts[-2]) if len(parts) > 2 and parts[-2].isdigit() else 0
-        if value or index == 0 or parts[-1] not in ("name", "address"):
-            return answers, path
-        items = ".".join(parts[:-2])
-        previous = f"{items}.{index - 1}.more"
-        answers = answers.without(f"{items}.{index}")
-        if answers.count(items) == index:
-            answers = answers.with_answer(previous, "no")
-        return answers, previous
+    def _take_clock(self, value: str) -> bool:
+        """Set the clock; whether it could be set."""
+        moment = datetime.strptime(value, CLOCK_FORM).replace(tzinfo=ZoneInfo(zone_of(self.answers)))
+        try:
+            self._set_clock(moment)
+        except (OSError, OverflowError, ValueError):  # what a clock can hold, only its driver knows
+            return False
+        return True
 
     def forget_suggestions(self) -> None:
         """What was made up, nobody has seen: it is made up anew, from what there is by then."""
@@ -261,6 +255,12 @@ class Wizard:
         if answers != self.answers:
             names = ("password", "passphrase")
             self._suggested = {p: v for p, v in self._suggested.items() if p.rpartition(".")[2] in names}
+
+    def _forget_moved(self, items: str) -> None:
+        """Whose number is another one now is asked everything, and is suggested nothing made up for somebody else."""
+        kept = tuple(path for path in self.state.given if not path.startswith(f"{items}."))
+        self.state = replace(self.state, given=kept)
+        self._suggested = {path: made for path, made in self._suggested.items() if not path.startswith(f"{items}.")}
 
     def _after(self, path: str, chapter: str) -> str:
         spots = self.spots()

@@ -107,7 +107,9 @@ class Television:
 
     def _do(self, done: Input) -> bool:
         """What one input does; whether the picture is another one now."""
-        if done.kind == "wake":
+        if done.kind == "gone":
+            self._typist.forget()
+        if done.kind in ("wake", "gone"):
             return True
         if not self.console.active():
             return False

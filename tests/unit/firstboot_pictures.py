@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -24,7 +25,7 @@ from firstboot.later import Later
 from firstboot.screens import Screen
 from firstboot.status import Status
 from firstboot.surroundings import KnownAccount
-from firstboot.texts import texts
+from firstboot.texts import languages, texts
 from firstboot.tv.canvas import Canvas
 from firstboot.tv.drawing import Painter
 from firstboot.tv.editing import entry_for
@@ -35,7 +36,6 @@ from firstboot.work import Finding, Progress
 from tests.unit.firstboot_machine import VILLAGE, MadeUp, journal_at, walk, wizard_at
 
 SIZES = ((1920, 1080), (1280, 720), (720, 576))
-LANGUAGES = ("en", "hi", "kn")
 GOLDEN = (
     *(("en", (1280, 720), "link.kind"), ("hi", (720, 576), "keeper.password"), ("kn", (720, 576), "ready")),
     *(("kn", (1920, 1080), "test"), ("hi", (1280, 720), "state"), ("en", (720, 576), "state")),
@@ -190,7 +190,7 @@ def paint(canvas: Canvas, screen: Screen) -> None:
 
 
 def audit() -> None:
-    for language in LANGUAGES:
+    for language in languages():
         listed = list(screens(language))
         for size in SIZES:
             for screen in listed:
@@ -199,7 +199,7 @@ def audit() -> None:
                 where = f"{language} {size[0]}x{size[1]} {screen.at}"
                 print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": list(faults(canvas, where))}))
             canvas = Sheet(*size)
-            StateView(canvas).paint("rampur", JOIN, STATUS, NOW, language)
+            StateView(canvas).paint("rampur", JOIN, replace(STATUS, secrets_left=True), NOW, language)
             where = f"{language} {size[0]}x{size[1]} state"
             print(json.dumps({"screen": where, "texts": len(canvas.inked), "faults": list(faults(canvas, where))}))
 

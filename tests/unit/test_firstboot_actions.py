@@ -38,6 +38,8 @@ def apply(settings: Settings, site: Site) -> list[str]:
 
 def test_a_village_is_set_up(tmp_path: Path) -> None:
     programs = Programs(NOBODY)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/locale.gen").write_text("# Made from this:\nen_IN.UTF-8 UTF-8\nkn_IN.UTF-8 UTF-8\n")
     apply(village(tmp_path), site_at(tmp_path, programs))
     text = {name: (tmp_path / name).read_text() for name in ("etc/hostname", "etc/timezone", "etc/default/locale")}
     assert text["etc/hostname"] == "rampur\n" and text["etc/timezone"] == "Asia/Kolkata\n"

@@ -297,7 +297,8 @@ def test_a_journal_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
 def test_a_cut_while_secrets_are_taken_off_the_card_leaves_a_file_that_the_next_start_finishes(
     tmp_path: Path, watched: Watched
 ) -> None:
-    text = f'name: rampur\nkeeper:\n  password: {SECRETS[0]}\nnetwork:\n  wifi: {{passphrase: "{SECRETS[1]}"}}\n'
+    text = f"name: rampur # {SECRETS[2]}\nkeeper:\n  #password: {SECRETS[3]}\n  password: {SECRETS[0]}\n"
+    text += f'network:\n  wifi: {{passphrase: "{SECRETS[1]}"}}\n'
     file = tmp_path / "node/mojomail.yaml"
     file.write_text(text)
     assert redact(file, disk=watched)
@@ -307,7 +308,7 @@ def test_a_cut_while_secrets_are_taken_off_the_card_leaves_a_file_that_the_next_
         redact(copy / "mojomail.yaml")
         redact(copy / "mojomail.yaml")
         left = (copy / "mojomail.yaml").read_text()
-        assert left == file.read_text() and left.startswith("name: rampur\n")
+        assert left == file.read_text() and left.startswith("name: rampur \nkeeper:\n  password: ")
         assert not redact(copy / "mojomail.yaml")
     for path, data in everywhere(tmp_path / "copies" / str(watched.count - 1)):
         assert not [secret for secret in SECRETS if secret.encode() in data], path
@@ -326,3 +327,25 @@ def test_secrets_are_gone_from_every_block_before_the_file_is_written_anew(tmp_p
     watched.on_copy = look
     redact(file, disk=watched)
     assert SECRETS[0].encode() not in olds[-1], "the old blocks hold none when they are let go"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 0}', "\x00"], ids=["empty", "list", "old", "nought"])
+def test_plain_text_tells_what_is_wrong_with_the_card_and_begins_once_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    journal = Journal(tmp_path, Seal(), Quick())
+    journal.folder.mkdir(parents=True)
+    journal.path.write_text(text)
+    begun: list[object] = []
+
+    def mend(seconds: float) -> None:
+        assert "The set-up cannot begin:" in capsys.readouterr().out and not begun
+        journal.path.unlink()
+
+    setup = service.Setup(tmp_path)
+    setup.journal, setup.site = journal, site_at(tmp_path)
+    monkeypatch.setattr(setup, "run", lambda wizard, **how: begun.append(wizard.at))
+    monkeypatch.setattr(service, "Setup", lambda: setup)
+    monkeypatch.setattr(service.time, "sleep", mend)
+    monkeypatch.setattr(service, "HARDWARE", 0.0)
+    assert service.run_setup(text=True) == 0 and begun == ["language"]

@@ -238,6 +238,8 @@ def test_how_long_ago_is_said_in_words(seconds: float, words: str) -> None:
 
 
 def test_trouble_is_marked_on_the_state_screen() -> None:
-    told = facts(Status(link="down", free=10_000_000, celsius=85), 0.0, texts("en"))
+    told = facts(Status(free=9_000_000_000, secrets_left=True), 0.0, texts("en"))
+    assert ("Card", "A file on it still holds passwords", True) in told
+    told = facts(Status(link="down", free=10_000_000, celsius=85, secrets_left=True), 0.0, texts("en"))
     assert [wrong for _, _, wrong in told] == [True, False, False, True, True]
     assert size(7_250_000_000) == "7.2 GB" and size(90_000_000) == "90 MB"

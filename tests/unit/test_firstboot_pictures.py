@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from firstboot.texts import languages
+
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden"
 PYTHON = "/usr/bin/python3"
@@ -39,7 +41,8 @@ def told(*words: str) -> list[dict[str, Any]]:
 
 def test_no_text_on_any_screen_in_any_language_and_size_is_cut_off_missing_or_covered() -> None:
     looked_at = told("audit")
-    assert len(looked_at) > 3 * 3 * 40
+    assert {screen["screen"].split()[0] for screen in looked_at} == set(languages())
+    assert len(looked_at) > len(languages()) * 3 * 40
     assert [fault for screen in looked_at for fault in screen["faults"]] == []
 
 

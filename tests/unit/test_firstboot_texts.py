@@ -25,7 +25,7 @@ def every_step() -> list[Step]:
 
 
 def test_english_hindi_and_kannada_are_there() -> None:
-    assert languages() == ("en", "hi", "kn")
+    assert languages()[0] == "en" and {"hi", "kn"} <= set(languages())
 
 
 @pytest.mark.parametrize("language", languages())

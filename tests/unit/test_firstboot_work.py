@@ -11,7 +11,8 @@ import pytest
 
 from firstboot import service
 from firstboot.applying import Worker
-from firstboot.intake import FOLDER, take_in
+from firstboot.cleaning import FOLDER
+from firstboot.intake import take_in
 from firstboot.join import Join
 from firstboot.keyfiles import LAN_WIFI, LINK, SETUP
 from firstboot.process import Done
