@@ -1,4 +1,4 @@
-"""`python3 -m firstboot setup|later|state|check`."""
+"""`python3 -m firstboot setup|later|state|clean|check`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import SetupError
+from .errors import SetupError, SystemFault
 from .readiness import COMING, notify
 
 
@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setup.add_argument("--text", action="store_true", help="in plain text, on standard input and output")
     commands.add_parser("later", help="the keeper's menu, after the set-up")
     commands.add_parser("state", help="show the node's state on the TV")
+    commands.add_parser("clean", help="take the passwords of the set-up off the card, where that failed before")
     check = commands.add_parser("check", help="check a preset file, and change nothing")
     check.add_argument("file", type=Path, help="the file, such as /boot/firmware/mojomail.yaml")
     options = top.parse_args(arguments)
@@ -37,6 +38,10 @@ def _run(options: argparse.Namespace) -> int:
         from .watching import run_state
 
         return run_state()
+    if options.command == "clean":
+        from .cleaning import leave_clean
+
+        return 0 if leave_clean(Path("/")) else SystemFault.exit_code
     from . import service
     from .preset import read_preset
     from .surroundings import Surroundings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from .surroundings import Surroundings
 SERVICES = ("postfix.service", "dovecot.service", "nginx.service", "mojomaild.service")
 CERTIFICATE = "mojomail-certificate.service"
 """Makes the servers' certificate again when the node has another name or address."""
+LOCALES = Path("etc/locale.gen")
 AUTHORITIES = Path("usr/local/share/ca-certificates")
 CAN_WAIT = ("link", "trust", "people")
 """Groups without which the village has its mail, though one person or the way out may be missing."""
@@ -105,11 +106,14 @@ class Site:
         return Action(group, " ".join(argv), lambda: False, apply)
 
     def load_firewall(self, group: str) -> Action:
-        """The firewall as its files have it, and who waits for phones is told at once."""
+        """The firewall as its files have it, and who waits for phones is told at once, also where it was not taken."""
 
         def apply() -> None:
-            self.runner("nft", "-f", "/etc/nftables.conf")
-            self.after_firewall()
+            try:
+                # Without its rules no phone gets an address, and all the rest would look as if it worked.
+                demand(self.runner, "nft", "-f", "/etc/nftables.conf")
+            finally:
+                self.after_firewall()
 
         return Action(group, "firewall", lambda: False, apply)
 
@@ -129,7 +133,7 @@ def actions(settings: Settings, site: Site) -> list[Action]:
 
 
 def _language(settings: Settings, site: Site) -> Iterator[Action]:
-    locale = f"# The language of the system's own messages.\nLANG={settings.language}_IN.UTF-8\n"
+    locale = f"# The language of the system's own messages.\nLANG={_locale(settings.language, site.root)}\n"
     yield site.file("language", "etc/default/locale", locale)
     variant = "eng" if settings.keyboard == "in" else ""
     keyboard = f"""\
@@ -148,6 +152,17 @@ BACKSPACE="guess"
         lambda: write_link(link, target, site.disk),
     )
     yield site.file("language", "etc/timezone", f"{settings.timezone}\n")
+
+
+def _locale(language: str, root: Path) -> str:
+    """The locale of a language, or the first one where the image has none for it: all are listed in locale.gen(5)."""
+    try:
+        lines = [line.split() for line in (root / LOCALES).read_text("utf-8").splitlines()]
+    except OSError:
+        lines = []
+    made = [words[0] for words in lines if words and not words[0].startswith("#")]
+    wanted = f"{language}_IN.UTF-8"
+    return wanted if wanted in made else next(iter(made), "C.UTF-8")
 
 
 def _name(settings: Settings, site: Site) -> Iterator[Action]:
@@ -270,11 +285,11 @@ class _Known:
 
     @cached_property
     def logins(self) -> frozenset[str]:
-        return self._office.logins()
+        return frozenset(self._office.people())
 
     @cached_property
     def addresses(self) -> dict[str, str]:
-        return self._office.addresses()
+        return {one.address.lower(): one.login for one in self._office.accounts()}
 
     def ask_again(self) -> None:
         """Forget the answers: something was removed."""
@@ -289,7 +304,11 @@ def _people(settings: Settings, site: Site) -> Iterator[Action]:
     for person in settings.people:
         yield _person(person, site, known)
         for account in person.accounts:
-            yield _account(person, account, site, known)
+            yield _account(person.login, account, site, known)
+    if settings.further:
+        yield _further(settings.further, site, known)
+    if settings.secret:
+        yield _secret(settings.secret, site, known)
 
 
 def _corrections(settings: Settings, site: Site, known: _Known) -> Action:
@@ -297,6 +316,7 @@ def _corrections(settings: Settings, site: Site, known: _Known) -> Action:
     office = site.office
     logins = {person.login for person in settings.people}
     addresses = {account.address.lower() for person in settings.people for account in person.accounts}
+    addresses |= {settings.further.address.lower()} if settings.further else set()
 
     def stale() -> Made:
         made = site.made.read()
@@ -328,24 +348,43 @@ def _person(person: Person, site: Site, known: _Known) -> Action:
     return Action("people", person.login, lambda: False, apply)
 
 
-def _account(person: Person, account: Account, site: Site, known: _Known) -> Action:
+def _account(login: str, account: Account, site: Site, known: _Known) -> Action:
     """An account as the answers have it. One that is somebody else's is left alone: the secret there is theirs."""
     address, office = account.address, site.office
 
     def apply() -> None:
         owner = known.addresses.get(address.lower(), "")
-        if owner and owner != person.login:
+        if owner and owner != login:
             if address.lower() not in site.made.read().addresses:
-                raise SystemFault(f"{address} is an address of {owner} already, so {person.login} cannot have it")
+                raise SystemFault(f"{address} is an address of {owner} already, so {login} cannot have it")
             office.remove_account(address)  # the answers gave it to somebody else at first
             owner = ""
         if owner:
             office.change_account(address, account.imap, account.smtp, account.password)
         else:
             site.made.note(addresses=[address])
-            office.add_account(person.login, address, account.imap, account.smtp, account.password)
+            office.add_account(login, address, account.imap, account.smtp, account.password)
 
     return Action("people", address, lambda: False, apply)
+
+
+def _further(account: Account, site: Site, known: _Known) -> Action:
+    """Another account of somebody who is there; who has gone meanwhile stops nothing, and trying it out says so."""
+    added = _account(account.login, account, site, known)
+    return replace(added, apply=lambda: added.apply() if account.login in known.logins else None)
+
+
+def _secret(account: Account, site: Site, known: _Known) -> Action:
+    """Another secret for an account that is there. Whether it is in force cannot be seen, so it is set each time.
+
+    One that has gone meanwhile stops nothing, and trying it out says so.
+    """
+
+    def apply() -> None:
+        if account.address.lower() in known.addresses:
+            site.office.change_account(account.address, "", "", account.password)
+
+    return Action("people", account.address, lambda: False, apply)
 
 
 def _services(site: Site) -> Iterator[Action]:

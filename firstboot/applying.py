@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from .actions import Site, actions
 from .errors import SetupError
-from .pages import GROUPS
+from .pages import groups
 from .phases import APPLY, JOIN, TEST, TROUBLE
 from .settings import settings_from
 from .trial import Trial
@@ -26,25 +26,31 @@ AGAIN = (60.0, 300.0, 900.0)
 log = logging.getLogger(__name__)
 
 
-def work(wizard: Wizard, site: Site) -> None:
-    """Do what the wizard waits for, if it waits for something."""
+def work(wizard: Wizard, site: Site, language: str = "") -> None:
+    """Do what the wizard waits for, if it waits for something; what others say comes in the chosen language, or in the
+    one that is given.
+    """
     if wizard.at == APPLY:
         _apply(wizard, site)
     if wizard.at == TEST and wizard.findings is None:
-        wizard.tried(Trial(settings_from(wizard.answers), site).findings())
+        settings = settings_from(wizard.answers)
+        wizard.tried(Trial(replace(settings, language=language or settings.language), site).findings())
 
 
 def _apply(wizard: Wizard, site: Site) -> None:
     """Bring everything into force, but for what may be left for later, and tell the wizard how it ended."""
     progress = Progress()
-    left: tuple[str, ...] = ()
+    wanted = groups(wizard)
+    left = tuple(name for name in wizard.state.left if name not in wanted)
     # After a power cut this may be early in a start: what the actions stand on has to be there.
     site.around.await_network()
     site.runner("systemctl", "start", PREPARED, limit=180.0)
     for action in actions(settings_from(wizard.answers), site):
         group = action.group
+        if group not in wanted:
+            continue
         if group != progress.running:
-            done = tuple(name for name in GROUPS[: GROUPS.index(group)] if name not in left)
+            done = tuple(name for name in wanted[: wanted.index(group)] if name not in left)
             progress = Progress(done=done, running=group, left=left)
             wizard.report(progress)
         try:
@@ -54,7 +60,7 @@ def _apply(wizard: Wizard, site: Site) -> None:
         except Exception as error:
             trouble = told(error)
             log.error("%s: %s: %s", group, action.name, trouble)
-            can_wait = action.can_wait and not of_the_card(error)
+            can_wait = action.can_wait and not of_the_card(error) and not wizard.accounts_only()
             if can_wait and group in wizard.state.left:
                 left = (*left, *({group} - set(left)))
                 continue
@@ -62,7 +68,7 @@ def _apply(wizard: Wizard, site: Site) -> None:
             wizard.report(replace(progress, what=action.name, words=words, can_wait=can_wait))
             wizard.applied(trouble)
             return
-    wizard.report(Progress(done=tuple(name for name in GROUPS if name not in left), left=left))
+    wizard.report(Progress(done=tuple(name for name in wanted if name not in left), left=left))
     wizard.applied(left=left)
 
 
@@ -91,7 +97,9 @@ class Worker:
         site: Site,
         after: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
+        language: Callable[[], str] = lambda: "",
     ) -> None:
+        self._language = language
         self._wizard, self._site, self._after, self._clock = wizard, site, after, clock
         self._failed, self._due = 0, 0.0
         self._closing = False
@@ -110,7 +118,7 @@ class Worker:
     def _do(self, *, unattended: bool) -> None:
         wizard = self._wizard
         try:
-            work(wizard, self._site)
+            work(wizard, self._site, self._language())
         except Exception as error:
             self._fail(error)
         try:

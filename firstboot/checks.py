@@ -16,6 +16,8 @@ LEAST_PASSWORD = 8
 """Letters of a password; the mail office asks for as many."""
 LONGEST = 200
 """Letters of any answer."""
+LONGEST_LIFE = timedelta(days=20 * 365)
+"""How far behind its image a node can be in use; a later time is a mistyped year."""
 
 # As the mail office reads a login (mojomail.addresses).
 LOGIN = re.compile(r"[a-z][a-z0-9]*([.-][a-z0-9]+)*")
@@ -86,7 +88,9 @@ def clock_time(asked: Question) -> Problem | None:
     except ValueError:
         return Problem("clock_time")
     made = asked.around.image_day()
-    return Problem("clock_past", {"day": f"{made:%Y-%m-%d}"}) if given < made - timedelta(days=1) else None
+    if given < made - timedelta(days=1):
+        return Problem("clock_past", {"day": f"{made:%Y-%m-%d}"})
+    return Problem("clock_far") if given > made + LONGEST_LIFE else None
 
 
 @_check
@@ -180,7 +184,9 @@ def address(asked: Question) -> Problem | None:
         if path.endswith(".address") and path != asked.path and value.lower() == asked.value.lower():
             owner = ".".join(path.split(".")[:2])
             return Problem("address_taken", {"person": asked.answers.need(f"{owner}.name")})
-    login_name = asked.answers.get(".".join(asked.path.split(".")[:2]) + ".login")
+    person = re.match(r"people\.\d+(?=\.)", asked.path)
+    before = person[0] if person else asked.path.rpartition(".")[0]
+    login_name = asked.answers.get(f"{before}.login")
     holder = asked.around.addresses_taken().get(asked.value.lower(), login_name)
     return Problem("address_taken", {"person": holder}) if holder != login_name else None
 
@@ -190,6 +196,12 @@ def server(asked: Question) -> Problem | None:
     _, _, port = asked.value.partition(":")
     good = HOST.fullmatch(asked.value) and (not port or 0 < int(port) < 65536)
     return None if good else Problem("server")
+
+
+@_check
+def by_password(asked: Question) -> Problem | None:
+    by_token = {one.address for one in asked.around.accounts() if one.by_token}
+    return Problem("by_token") if asked.value in by_token else None
 
 
 @_check

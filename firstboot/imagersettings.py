@@ -13,18 +13,18 @@ from pathlib import Path
 
 from .answers import Answers
 from .checks import NODE_NAME
-from .durable import DISK, Disk
 from .errors import FaultyFile
 from .keeper import is_hash
 from .preset import SSH_KEY
-from .redacting import redact
 from .surroundings import Surroundings
+from .texts import languages
 from .yamltree import Mapping, Node, Scalar, Sequence, parse
 
 USER_DATA, NETWORK = "user-data", "network-config"
 SECRETS = frozenset(("passwd", "hashed_passwd", "plain_text_passwd", "password"))
 KEYBOARDS = {"us": "us", "gb": "gb", "in": "in"}
-LOCALES = re.compile(r"(en|hi|kn)(_|$)")
+LANGUAGE = re.compile(r"[a-z]+")
+"""Of a locale, such as hi_IN.UTF-8."""
 
 
 def _text(node: Node | None) -> str:
@@ -63,8 +63,8 @@ def _from_user_data(tree: Node | None, around: Surroundings) -> list[tuple[str, 
     take("name", _text(_at(tree, "hostname")).lower(), NODE_NAME.fullmatch)
     take("timezone", _text(_at(tree, "timezone")), lambda zone: zone in around.zones())
     take("keyboard", KEYBOARDS.get(_text(_at(tree, "keyboard", "layout")), ""), bool)
-    locale = LOCALES.match(_text(_at(tree, "locale")))
-    take("language", locale[1] if locale else "", bool)
+    language = LANGUAGE.match(_text(_at(tree, "locale")))
+    take("language", language[0] if language else "", languages().__contains__)
     users = _at(tree, "users")
     keys: list[str] = []
     for one in users.items if isinstance(users, Sequence) else ():
@@ -111,9 +111,3 @@ def _from_network(tree: Node | None, around: Surroundings) -> list[tuple[str, st
 def imager_lacks(folder: Path, around: Surroundings) -> bool:
     """Whether Imager was given a Wi-Fi that cannot be the link with the hardware that is there, or there so far."""
     return _access_point(_load(folder / NETWORK)) is not None and not _can_link(around)
-
-
-def redact_imager(folder: Path, disk: Disk = DISK, *, whole: bool = False) -> None:
-    """Take the secrets out of Imager's files; with `whole`, also out of what cannot be read."""
-    for name in (USER_DATA, NETWORK):
-        redact(folder / name, lambda path: path.rpartition(".")[2] in SECRETS, disk, whole=whole)

@@ -7,18 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from .answers import Answers
+from .cleaning import FOLDER, MISTAKES, leave_clean, take_away
 from .durable import DISK, Disk, write_file
 from .errors import Fault, FaultyFile
-from .imagersettings import USER_DATA, imager_lacks, read_imager, redact_imager
+from .imagersettings import USER_DATA, imager_lacks, read_imager
 from .journal import State
 from .phases import APPLY
 from .preset import FILE, Lacking, Preset, read_preset
-from .redacting import redact
 from .surroundings import Surroundings
 from .wizard import Wizard
 
-FOLDER = Path("boot/firmware")
-MISTAKES = "mojomail-mistakes.txt"
 LARGEST = 1_000_000
 """Bytes of a preset file."""
 
@@ -42,7 +40,7 @@ def take_in(wizard: Wizard, root: Path, disk: Disk = DISK) -> None:
         if "keeper.hash" in given:
             given += ("keeper.password",)
         wizard.take(State(answers=imager, given=given, preset=USER_DATA))
-    clean_up(wizard, root)
+    clean_up(wizard, root, disk)
 
 
 def lacking(wizard: Wizard, root: Path) -> bool:
@@ -73,6 +71,11 @@ def _read(path: Path, around: Surroundings) -> Preset:
         text = path.read_bytes()[:LARGEST].decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FaultyFile(FILE, [Fault(0, 0, "this is no text in UTF-8", "save it again as UTF-8")]) from None
+    except IsADirectoryError:
+        raise FaultyFile(FILE, [Fault(0, 0, "this is a folder, and no file", "give the file this name")]) from None
+    except OSError as error:
+        why = f"the card does not give this file back: {error.strerror}"
+        raise FaultyFile(FILE, [Fault(0, 0, why, "copy it to the card again, or to another card")]) from None
     return read_preset(text, around)
 
 
@@ -113,18 +116,8 @@ def _tell(folder: Path, lines: list[str], disk: Disk) -> None:
 def clean_up(wizard: Wizard, root: Path, disk: Disk = DISK) -> None:
     """Take the secrets off the FAT partition: now, where they are in the journal; in any case before the end is marked.
 
-    Done again at each start, until none is left.
+    Done again at each start, until none is left; also after the end.
     """
-    wizard.ending = lambda: _take_away(root / FOLDER, disk, whole=True)
+    wizard.ending = lambda: leave_clean(root, disk)
     if wizard.state.preset:
-        _take_away(root / FOLDER, disk, whole=False)
-
-
-def _take_away(folder: Path, disk: Disk, *, whole: bool) -> None:
-    try:
-        if redact(folder / FILE, disk=disk, whole=whole):
-            log.info("%s: the secrets are taken out", FILE)
-        redact_imager(folder, disk, whole=whole)
-        (folder / MISTAKES).unlink(missing_ok=True)
-    except OSError as error:
-        log.warning("%s: %s", folder, error)
+        take_away(root / FOLDER, disk, whole=False)

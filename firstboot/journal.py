@@ -73,8 +73,9 @@ class Journal:
             return State()
         except (OSError, ValueError) as error:
             raise SystemFault(f"{self.path}: {error}") from None
-        if loaded.get("version") != VERSION:
-            raise SystemFault(f"{self.path}: version {loaded.get('version')}, not {VERSION}")
+        version = loaded.get("version") if isinstance(loaded, dict) else None
+        if version != VERSION:
+            raise SystemFault(f"{self.path}: version {version}, not {VERSION}")
         return State(
             at=loaded["at"],
             answers=Answers(self._opened(loaded["answers"], "")),
@@ -109,7 +110,9 @@ class Journal:
 
         The marker comes last: who finds such a state without it, after a cut, has only mark_done() left to do.
         """
-        kept = state.answers.without("people").without("keeper")
+        kept = state.answers
+        for gone in ("people", "keeper", "secret", "further"):
+            kept = kept.without(gone)
         finished = State(at=state.at, answers=kept, preset=state.preset, left=state.left)
         self.save(finished)
         self.mark_done()
@@ -150,3 +153,11 @@ class Journal:
         if isinstance(at, list):
             return [self._opened(value, f"{path}.{index}") for index, value in enumerate(at)]
         return at
+
+
+def left_for_later(root: Path) -> tuple[str, ...]:
+    """Groups of actions that were left for later, without opening what is sealed; none where that cannot be read."""
+    try:
+        return tuple(json.loads((root / FOLDER / "journal.json").read_bytes())["left"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ()

@@ -16,10 +16,10 @@ CONNECTIONS = Path("etc/NetworkManager/system-connections")
 ENDING = ".nmconnection"
 LAN_WIFI, LAN_CABLE, LINK, SETUP = "mojomail-lan-wifi", "mojomail-lan-cable", "mojomail-link", "mojomail-setup"
 Sections = Mapping[str, Mapping[str, str]]
-HEARTBEAT = {"lcp-echo-interval": "20", "lcp-echo-failure": "3"}
-"""A dongle is asked every 20 seconds whether it is there: many tell in no other way that they have lost the network and
-have hung up, and the link would be taken for up until somebody pulls the dongle. The question goes no further than the
-dongle, so it costs nothing."""
+HEARTBEAT = {"lcp-echo-interval": "30", "lcp-echo-failure": "4"}
+"""A dongle is asked every 30 seconds whether it is there, as Debian's pppd does unless NetworkManager switches it off
+(/etc/ppp/options). One that has lost its call and does not drop the carrier would be taken for a link until somebody
+pulls it. The question goes no further than the dongle, so it costs nothing."""
 PinUse = Literal["untried", "taken", "refused"]
 """What the SIM card has said to a PIN."""
 

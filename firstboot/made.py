@@ -43,17 +43,19 @@ class MadeList:
     def begin(self) -> None:
         """Forget what an earlier set-up has left, when a program starts.
 
-        The journal knows no people then: they go from it when a set-up is done, and come back with new answers.
+        The journal knows no people and no further address then: they go from it when a set-up, or a point of the
+        keeper's menu, is done, and come back with new answers.
         """
-        if self.path.exists() and not self._people():
+        if self.path.exists() and not self._under_way():
             try:
                 remove_file(self.path, self._disk)
             except OSError as error:
                 log.warning("%s: %s", self.path, error)
 
-    def _people(self) -> bool:
+    def _under_way(self) -> bool:
         try:
-            return bool(json.loads((self._folder / JOURNAL).read_bytes())["answers"].get("people"))
+            answers = json.loads((self._folder / JOURNAL).read_bytes())["answers"]
+            return bool(answers.get("people") or answers.get("further"))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return False
 

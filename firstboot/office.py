@@ -12,7 +12,8 @@ from typing import Any
 
 from .errors import SystemFault
 from .process import Runner, demand, run
-from .surroundings import Provider
+from .surroundings import KnownAccount, Provider
+from .texts import FIRST
 
 COMMAND = "mojomail"
 NO_LINK = "no-link"
@@ -35,6 +36,14 @@ def provider_of(address: str, language: str) -> Provider | None:
         return Provider(found.name, "oauth2" if found.secrets[0] == "oauth2" else "password", found.how_to())
 
 
+def spoken(language: str) -> str:
+    """The language in which the mail office speaks to somebody who reads `language`: it has fewer than the screens."""
+    try:
+        return str(importlib.import_module("mojomail.catalogue").spoken(language))
+    except ImportError:
+        return FIRST
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What became of trying an account: ok, wait (no link), or trouble with the reason in plain words."""
@@ -53,18 +62,27 @@ class Office:
         """Let the database take the node's name, and finish what a power cut has left."""
         self._demand("database", "prepare")
 
-    def logins(self) -> frozenset[str]:
-        """Everybody's login. Raises SystemFault."""
-        return frozenset(str(one["login"]) for one in self._list("person", "list", "--json"))
+    def people(self) -> dict[str, str]:
+        """Everybody's name, by login. Raises SystemFault."""
+        listed = self._list("person", "list", "--json")
+        return {str(one["login"]): str(one.get("name") or one["login"]) for one in listed}
 
     def add_person(self, login: str, name: str, language: str, password: str) -> None:
         """Make a person, who can log in at once. Raises SystemFault."""
-        words = ("person", "add", login, "--name", name, "--language", language, "--password-fd", "0")
+        words = ("person", "add", login, "--name", name, "--language", spoken(language), "--password-fd", "0")
         self._demand(*words, stdin=f"{password}\n")
 
-    def addresses(self) -> dict[str, str]:
-        """Everybody's addresses, in small letters, each with the login whose it is. Raises SystemFault."""
-        return {str(one["address"]).lower(): str(one["login"]) for one in self._list("account", "list", "--json")}
+    def accounts(self) -> list[KnownAccount]:
+        """Everybody's accounts. Raises SystemFault."""
+        return [
+            KnownAccount(
+                address=str(one["address"]),
+                login=str(one["login"]),
+                by_token=one.get("secret_kind") == "oauth2",
+                complete=bool(one.get("has_secret", True)),
+            )
+            for one in self._list("account", "list", "--json")
+        ]
 
     def add_account(self, login: str, address: str, imap: str, smtp: str, secret: str) -> None:
         """Give a person an address; `imap` and `smtp` are "" for a known provider, the secret may come later."""
@@ -76,7 +94,7 @@ class Office:
 
     def change_person(self, login: str, name: str, language: str, password: str) -> None:
         """Bring a person up to date. Raises SystemFault."""
-        self._demand("person", "set", login, "--name", name, "--language", language)
+        self._demand("person", "set", login, "--name", name, "--language", spoken(language))
         self._demand("person", "passwd", login, "--password-fd", "0", stdin=f"{password}\n")
 
     def change_account(self, address: str, imap: str, smtp: str, secret: str) -> None:

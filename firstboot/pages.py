@@ -10,13 +10,14 @@ from .route import Spot
 from .screens import Choice, Line, Mark, Screen
 from .suggestions import zone_of
 from .texts import Texts, texts
-from .work import Progress
 
 if TYPE_CHECKING:
     from .wizard import Wizard
 
 GROUPS = ("language", "name", "keeper", "network", "link", "trust", "people", "services")
 """What is set up, in this order; texts under apply.steps."""
+ACCOUNTS = ("people",)
+"""All of these that a change of accounts leads to."""
 MOST_FAULTS = 50
 MOST_MENDED = 2
 """Findings that can be mended from the screen that shows them all."""
@@ -29,9 +30,14 @@ WORST_FIRST: tuple[Mark, ...] = ("trouble", "running", "", "wait", "ok")
 CLOCK = "%d.%m.%Y %H:%M"
 
 
-def page(wizard: Wizard) -> Screen:
-    """The screen for where the wizard is."""
-    said = texts(wizard.language)
+def groups(wizard: Wizard) -> tuple[str, ...]:
+    """What is brought into force of the answers, in this order."""
+    return ACCOUNTS if wizard.accounts_only() else GROUPS
+
+
+def page(wizard: Wizard, language: str = "") -> Screen:
+    """The screen for where the wizard is, in the language that was chosen, or in the one that is given."""
+    said = texts(language or wizard.language)
     builders = {
         "ready": _ready,
         "change": _change,
@@ -49,27 +55,27 @@ def _chapters(wizard: Wizard) -> list[str]:
     return [*(chapter.name for chapter in wizard.plan.chapters), "people", "ready"]
 
 
-def _screen(wizard: Wizard, chapter: str, **rest: object) -> Screen:
+def _screen(wizard: Wizard, said: Texts, chapter: str, **rest: object) -> Screen:
     chapters = _chapters(wizard)
     common = {
         "at": wizard.at,
-        "chapter": texts(wizard.language).say(f"chapters|{chapter}"),
-        "part": chapters.index(chapter),
+        "chapter": said.say(f"chapters|{chapter}"),
+        "part": chapters.index(chapter if chapter in chapters else "people"),
         "parts": len(chapters),
         "can_go_back": wizard.before() is not None,
-        "language": wizard.language,
+        "language": said.language,
     }
     return Screen(**(common | rest))  # type: ignore[arg-type]  # checked by the dataclass's own signature in tests
 
 
-def filled(answers: Answers, path: str, wizard: Wizard) -> dict[str, str]:
+def filled(answers: Answers, path: str, wizard: Wizard, said: Texts) -> dict[str, str]:
     """What fills in the texts of a question: the person, the address, the time, ..."""
     parts = path.split(".")
     given = {
         "now": wizard.around.now(zone_of(answers)).strftime(CLOCK),
         "wifi": answers.need("link.wifi.name"),
         "address": f"http://{answers.get('name') or wizard.plan.step('name').default}.home.arpa",
-        "people": ", ".join(people_names(answers)) or texts(wizard.language).say("ready|nobody"),
+        "people": ", ".join(people_names(answers)) or said.say("ready|nobody"),
     }
     if parts[0] == "people" and len(parts) > 2:
         person = f"people.{parts[1]}"
@@ -81,6 +87,9 @@ def filled(answers: Answers, path: str, wizard: Wizard) -> dict[str, str]:
         }
         if len(parts) > 4:
             given["address"] = answers.need(f"{person}.accounts.{parts[3]}.address")
+    if parts[0] in ("secret", "further"):
+        login = answers.need("further.login")
+        given |= {"person": wizard.around.people().get(login, login), "address": answers.need(f"{parts[0]}.address")}
     return given
 
 
@@ -93,22 +102,23 @@ def people_names(answers: Answers) -> list[str]:
 def _question(wizard: Wizard, said: Texts) -> Screen:
     spot = wizard.spot()
     step = spot.step
-    given = filled(wizard.answers, spot.path, wizard)
+    given = filled(wizard.answers, spot.path, wizard, said)
     value, suggested = wizard.value_of(spot)
     help_text = said.say(f"steps|{step.name}|help", **given)
     if step.name == "link.wifi.name" and (seen := wizard.around.seen_networks()):
         help_text += " " + said.say(f"steps|{step.name}|seen", networks=", ".join(seen[:MOST_SEEN]))
-    if step.name == "account.password":
-        known = wizard.around.provider(given["address"], wizard.language)
+    if step.name in ("account.password", "secret.password"):
+        known = wizard.around.provider(given["address"], said.language)
         help_text = known.help if known else help_text
     problem = wizard.problem
     return _screen(
         wizard,
+        said,
         step.chapter,
         look=step.kind,
         title=said.say(f"steps|{step.name}|title", **given),
         help=help_text,
-        choices=tuple(Choice(choice, label(wizard, spot, choice)) for choice in wizard.choices(step))
+        choices=tuple(Choice(choice, label(wizard, said, spot, choice)) for choice in wizard.choices(step))
         if step.kind == "choice"
         else (),
         value=wizard.rejected or value,
@@ -118,7 +128,7 @@ def _question(wizard: Wizard, said: Texts) -> Screen:
     )
 
 
-def label(wizard: Wizard, spot: Spot, choice: str) -> str:
+def label(wizard: Wizard, said: Texts, spot: Spot, choice: str) -> str:
     """How one answer of a choice reads."""
     step = spot.step
     if step.source == "languages":
@@ -127,8 +137,17 @@ def label(wizard: Wizard, spot: Spot, choice: str) -> str:
         return wizard.around.countries().get(choice, choice)
     if step.source == "zones":
         return choice.replace("_", " ")
+    if step.source == "people":
+        return f"{wizard.around.people().get(choice, choice)} ({choice})"
+    if step.source == "accounts":
+        return _account_label(wizard, said, choice)
     key = f"steps|{step.name}|choices|{choice}"
-    return texts(wizard.language).say(key)
+    return said.say(key)
+
+
+def _account_label(wizard: Wizard, said: Texts, address: str) -> str:
+    complete = all(one.complete for one in wizard.around.accounts() if one.address == address)
+    return address if complete else f"{address} – {said.say('later|incomplete')}"
 
 
 def _ready(wizard: Wizard, said: Texts) -> Screen:
@@ -140,16 +159,22 @@ def _ready(wizard: Wizard, said: Texts) -> Screen:
             value = wizard.answers.need(path)
             spot = spots[path]
             known = spot.step.kind == "choice" and value in wizard.choices(spot.step)
-            short = label(wizard, spot, value).partition(" – ")[0] if known else value
+            short = label(wizard, said, spot, value).partition(" – ")[0] if known else value
             if value == "other":
                 short = wizard.answers.need(f"{path}_other").replace("_", " ")
             if path == "network.wifi.name":
                 lines[-1] = Line(lines[-1].label, f"{lines[-1].value}: {short}")
             else:
                 lines.append(Line(said.say(f"chapters|{spot.step.chapter}"), short))
-    lines.append(Line(said.say("ready|people"), ", ".join(people_names(wizard.answers)) or said.say("ready|nobody")))
+    if "secret.address" in spots or "further.address" in spots:
+        address = wizard.answers.need("secret.address") or wizard.answers.need("further.address")
+        lines.append(Line(said.say(f"chapters|{wizard.state.chapter}"), address))
+    else:
+        people = ", ".join(people_names(wizard.answers)) or said.say("ready|nobody")
+        lines.append(Line(said.say("ready|people"), people))
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("ready|title"),
@@ -164,6 +189,7 @@ def _change(wizard: Wizard, said: Texts) -> Screen:
     names = dict.fromkeys(spot.step.chapter for spot in wizard.spots())
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("ready|which"),
@@ -172,7 +198,9 @@ def _change(wizard: Wizard, said: Texts) -> Screen:
     )
 
 
-def _groups(said: Texts, progress: Progress) -> tuple[Line, ...]:
+def _groups(wizard: Wizard, said: Texts) -> tuple[Line, ...]:
+    progress = wizard.progress
+
     def mark(name: str) -> Mark:
         if name in progress.done:
             return "ok"
@@ -180,13 +208,13 @@ def _groups(said: Texts, progress: Progress) -> tuple[Line, ...]:
             return "trouble"
         return "running" if name == progress.running else ""
 
-    return tuple(Line(said.say(f"apply|steps|{name}"), "", mark(name)) for name in GROUPS)
+    return tuple(Line(said.say(f"apply|steps|{name}"), "", mark(name)) for name in groups(wizard))
 
 
 def _apply(wizard: Wizard, said: Texts) -> Screen:
     title, help_text = said.say("apply|title"), said.say("apply|help")
-    lines = _groups(said, wizard.progress)
-    return _screen(wizard, "ready", look="busy", title=title, help=help_text, lines=lines, can_go_back=False)
+    lines = _groups(wizard, said)
+    return _screen(wizard, said, "ready", look="busy", title=title, help=help_text, lines=lines, can_go_back=False)
 
 
 def _trouble(wizard: Wizard, said: Texts) -> Screen:
@@ -194,6 +222,7 @@ def _trouble(wizard: Wizard, said: Texts) -> Screen:
     answers = ("again", "later", "change") if progress.can_wait else ("again", "change")
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("apply|trouble"),
@@ -209,7 +238,7 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
     findings = wizard.findings
     if findings is None:
         title, help_text = said.say("test|title"), said.say("test|help")
-        return _screen(wizard, "ready", look="busy", title=title, help=help_text, can_go_back=False)
+        return _screen(wizard, said, "ready", look="busy", title=title, help=help_text, can_go_back=False)
     left = [Line(said.say(f"apply|steps|{group}"), said.say("test|left"), "trouble") for group in wizard.state.left]
     tried = [
         Line(
@@ -223,11 +252,14 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
     choices = [Choice("onward", said.say("test|onward"))]
     if wrong or left:
         choices.append(Choice("again", said.say("test|again")))
-        for found in [each for each in wrong if wizard.anywhere(each.mend)][:MOST_MENDED]:
+        mended = [(spot, each) for each in wrong if (spot := wizard.anywhere(each.mend))]
+        mended.sort(key=lambda pair: pair[0].step.chapter != wizard.state.chapter)  # what was just answered comes first
+        for _, found in mended[:MOST_MENDED]:
             what = said.say(f"test|items|{found.item}", **found.given)
             choices.append(Choice(found.mend, said.say("test|change", what=what)))
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("test|title"),
@@ -253,6 +285,7 @@ def _join(wizard: Wizard, said: Texts) -> Screen:
     lines.append(Line(said.say("join|login"), ""))
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("join|title"),
@@ -269,6 +302,7 @@ def _preset(wizard: Wizard, said: Texts) -> Screen:
     shown = [Line(fault, "", "trouble") for fault in wizard.faults[:MOST_FAULTS]]
     return _screen(
         wizard,
+        said,
         "ready",
         look="choice",
         title=said.say("preset|title", file=wizard.fault_file),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -20,8 +21,14 @@ class Spot:
     step: Step
 
 
-def _asked(step: Step, answers: Answers) -> bool:
-    return all(answers.get(path) in wanted for path, wanted in step.when.items())
+def _asked(step: Step, answers: Answers, provider_of: ProviderOf) -> bool:
+    def given(path: str) -> str | None:
+        if path != "provider":
+            return answers.get(path)
+        address = answers.get(f"{step.id.rpartition('.')[0]}.address")
+        return provider_of(address) if address else None
+
+    return all(given(path) in wanted for path, wanted in step.when.items())
 
 
 def _account(plan: Plan, answers: Answers, before: str, provider_of: ProviderOf) -> Iterator[Spot]:
@@ -61,7 +68,52 @@ def people_route(plan: Plan, answers: Answers, provider_of: ProviderOf) -> Itera
 
 
 def route(plan: Plan, answers: Answers, provider_of: ProviderOf, chapters: Collection[str] = ()) -> list[Spot]:
-    """All questions, or those of some chapters, in order; what follows from an open answer comes when it is given."""
-    spots = [Spot(step.id, step) for step in plan.once() if _asked(step, answers)]
+    """All questions of a set-up, or those of some chapters, in order; what follows from an open answer comes when it is
+    given.
+    """
+    steps = [*plan.once(), *(step for chapter in plan.afterwards if chapter.name in chapters for step in chapter.steps)]
+    spots = [Spot(step.id, step) for step in steps if _asked(step, answers, provider_of)]
     spots += people_route(plan, answers, provider_of)
     return [spot for spot in spots if not chapters or spot.step.chapter in chapters]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What an answer makes of the answers, and where it leads.
+
+    after  the question whose next one comes now
+    again  the question that comes now instead, "" for none
+    moved  the list, such as "people", whose items have other numbers now, "" for none
+    """
+
+    answers: Answers
+    after: str
+    again: str = ""
+    moved: str = ""
+
+
+def take(answers: Answers, path: str, value: str) -> Turn:
+    """Answer one more question. An empty name or address takes its item off the list, and no item is left behind that
+    nothing leads to: it would be in force all the same.
+    """
+    if path == "secret.address" and value != answers.get(path):
+        answers = answers.without("secret.password")  # it is that of another address
+    answers = answers.with_answer(path, value)
+    listed = re.fullmatch(r"(.+)\.(\d+)\.(\w+)", path)
+    if listed is None:
+        return Turn(answers, path)
+    items, index, word = listed[1], int(listed[2]), listed[3]
+    if word == "more" and value == "no":
+        while answers.count(items) > index + 1:
+            answers = answers.without(f"{items}.{index + 1}")
+        return Turn(answers, path)
+    alone = index == 0 and answers.count(items) == 1
+    if value or alone or word not in ("name", "address"):
+        return Turn(answers, path)
+    answers = answers.without(f"{items}.{index}")
+    if index == 0:
+        return Turn(answers, path, again=path, moved=items)
+    previous = f"{items}.{index - 1}.more"
+    if answers.count(items) == index:
+        answers = answers.with_answer(previous, "no")
+    return Turn(answers, previous, moved=items)

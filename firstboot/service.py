@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -15,7 +16,9 @@ from . import keeper
 from .actions import Site
 from .applying import Worker
 from .aside import Aside
-from .intake import FOLDER, clean_up, lacking, take_in
+from .cleaning import FOLDER
+from .errors import SetupError
+from .intake import clean_up, lacking, take_in
 from .join import Join
 from .journal import Journal, State
 from .later import Later
@@ -23,7 +26,8 @@ from .office import Office
 from .phases import APPLY, DONE, JOIN, PRESET, TEST, TROUBLE
 from .phone.pin import Gate
 from .phone.server import PhoneServer
-from .plaintext import PlainText, Terminal
+from .pictures import shown_in_pictures
+from .plaintext import LANGUAGE, PlainText, tell_fault
 from .preset import FILE
 from .readiness import COMING, notify
 from .screens import Screen
@@ -32,6 +36,7 @@ from .setupnetwork import SetupNetwork
 from .statesocket import StateSocket
 from .suggestions import pin
 from .surroundings import Surroundings
+from .terminal import Terminal, first_terminal
 from .tv.editing import Entry
 from .wizard import Wizard
 
@@ -47,6 +52,8 @@ HARDWARE_AGAIN = 0.5
 """Seconds between two looks at it."""
 LATE_AGAIN = 5.0
 """Seconds between two looks while what is wrong with a file is on the screen."""
+BEGIN_AGAIN = 30.0
+"""Seconds between two tries to begin, in plain text."""
 ASK_ALL = ("systemctl", "start", "--no-block", "mojomail-firstboot.service")
 
 log = logging.getLogger(__name__)
@@ -66,6 +73,7 @@ class Setup:
         self.gate = Gate(pin())
         self._wanted = threading.Event()
         self._lacks = False
+        self._in_text = False
 
     def begin(self) -> Wizard:
         """The wizard where it stands; a new one takes in what lies on the card."""
@@ -111,7 +119,11 @@ class Setup:
                 log.warning("%s", error)
 
     def run(self, wizard: Wizard, *, text: bool, phone: bool) -> None:
-        """Until the wizard is done: in pictures or plain text, with or without phones."""
+        """Until the wizard is done: in pictures or plain text, with or without phones.
+
+        Where there are phones, a failure of the pictures ends it, and systemd starts the unit of the text.
+        """
+        self._in_text = text
         network = SetupNetwork(self.site)
         server = PhoneServer(wizard, self.gate, lambda: self._join(wizard).address) if phone else None
         port = server.port if server else 0
@@ -145,9 +157,16 @@ class Setup:
         notify(COMING)
         try:
             if text:
-                self._run_text(wizard, lambda: network.aside("en", self.gate.pin, port, self.gate.locked()).brief)
-            else:
+                self._run_text(
+                    wizard,
+                    lambda: wizard.screen(LANGUAGE),
+                    Terminal.standard(),
+                    lambda: network.aside(LANGUAGE, self.gate.pin, port, self.gate.locked()).brief,
+                )
+            elif phone:
                 self._run_tv(wizard, network, port)
+            else:
+                self._run_either(wizard, lambda: wizard.screen(LANGUAGE))
         finally:
             ended.set()
             asked.set()
@@ -163,7 +182,7 @@ class Setup:
             if network is not None:
                 network.applied(self._join(wizard))
 
-        worker = Worker(wizard, self.site, after)
+        worker = Worker(wizard, self.site, after, language=lambda: LANGUAGE if self._in_text else "")
         try:
             while wizard.at != DONE:
                 self._wanted.wait(TEXT_REFRESH)
@@ -174,13 +193,24 @@ class Setup:
             log.critical("nobody does the work any more", exc_info=True)
             os._exit(1)
 
-    def _run_text(self, wizard: Wizard, aside: Callable[[], str]) -> None:
-        with_state = StateSocket(self.site.root, lambda: _told(wizard.screen()))
-        notify("READY=1")
-        try:
-            PlainText(wizard, Terminal.standard(), aside, lambda: time.sleep(TEXT_REFRESH)).run()
-        finally:
-            with_state.close()
+    def _run_text(
+        self,
+        asking: Wizard | Later,
+        look: Callable[[], Screen],
+        terminal: Terminal,
+        aside: Callable[[], str] = lambda: "",
+    ) -> None:
+        with contextlib.closing(StateSocket(self.site.root, lambda: _told(look()))):
+            notify("READY=1")
+            PlainText(asking, look, terminal, aside, lambda: time.sleep(TEXT_REFRESH)).run()
+
+    def _run_either(self, asking: Wizard | Later, look: Callable[[], Screen]) -> None:
+        """In pictures, or as text on the first terminal where these cannot be shown."""
+        if shown_in_pictures(lambda: self._run_tv(asking, None, 0)):
+            return
+        self._in_text = True
+        with first_terminal(self.site.root) as terminal:
+            self._run_text(asking, look, terminal)
 
     def _run_tv(self, wizard: Wizard | Later, network: SetupNetwork | None, port: int) -> None:
         from .tv.console import Console
@@ -195,31 +225,31 @@ class Setup:
 
         notify(COMING)
         ready = [lambda: notify("READY=1")]
-        with Console(root=self.site.root) as console:
-            devices, output = Devices(self.site.root), Output(self.site.root, needed=True)
+        with contextlib.ExitStack() as held:
+            console = held.enter_context(Console(root=self.site.root))
+            devices = held.enter_context(contextlib.closing(Devices(self.site.root)))
+            output = held.enter_context(contextlib.closing(Output(self.site.root)))
             television = Television(
                 wizard, devices, console, output, aside=aside, on_frame=lambda: ready.pop()() if ready else None
             )
 
             def tell() -> dict[str, object]:
                 beside = {"beside": [list(row) for row in aside().lines], "keyboard": devices.has_keyboard}
-                return _told(television.screen, television.entry) | beside
+                return _told(*television.shown) | beside
 
-            told = StateSocket(self.site.root, tell)
-            try:
-                television.run()
-            finally:
-                told.close()
-                output.close()
-                devices.close()
+            held.enter_context(contextlib.closing(StateSocket(self.site.root, tell)))
+            television.run()
 
     # --- Afterwards
 
     def run_menu(self) -> str:
         """The keeper's menu; returns what was chosen."""
         state = self.journal.load()
-        menu = Later(state.answers, lambda password: keeper.fits(password, keeper.read(self.site.root)))
-        self._run_tv(menu, None, 0)
+        around = self.site.around
+        menu = Later(state.answers, lambda password: keeper.fits(password, keeper.read(self.site.root)), around)
+        # Looked up while the password is typed: the mail office takes seconds to answer.
+        threading.Thread(target=around.accounts, name="accounts", daemon=True).start()
+        self._run_either(menu, lambda: menu.screen(LANGUAGE))
         return menu.outcome
 
     def run_chapter(self, chapter: str) -> None:
@@ -262,18 +292,36 @@ def _told(screen: Screen, entry: Entry | None = None) -> dict[str, object]:
 def run_setup(*, text: bool) -> int:
     """`firstboot setup`: until the node is set up."""
     setup = Setup()
-    if setup.journal.done():
-        state = setup.journal.load()
-        if not setup.journal.begun_anew(state):
-            notify("READY=1")
-            return 0
-        setup.journal.begin_anew(state)
-    wizard = setup.begin()
-    if wizard.at == DONE:
+    wizard = _begin_or_tell(setup) if text else _begin(setup)
+    if wizard is None or wizard.at == DONE:
         notify("READY=1")  # a program that ends without having said so has failed, for systemd
     else:
         setup.run(wizard, text=text, phone=True)
     return 0
+
+
+def _begin(setup: Setup) -> Wizard | None:
+    """The wizard where it stands; None where the node is set up."""
+    if setup.journal.done():
+        state = setup.journal.load()
+        if not setup.journal.begun_anew(state):
+            return None
+        setup.journal.begin_anew(state)
+    return setup.begin()
+
+
+def _begin_or_tell(setup: Setup) -> Wizard | None:
+    """The same for plain text, after which no other program takes over: what keeps it from beginning is told and tried
+    again, where another start would only leave the screen empty.
+    """
+    while True:
+        try:
+            return _begin(setup)
+        except (SetupError, OSError) as error:
+            log.error("%s", error)
+            notify("READY=1")
+            tell_fault(str(error), Terminal.standard())
+            time.sleep(BEGIN_AGAIN)
 
 
 def run_later() -> int:

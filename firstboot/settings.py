@@ -10,12 +10,16 @@ from .suggestions import zone_of
 
 @dataclass(frozen=True)
 class Account:
-    """An address; `imap` and `smtp` are "" for a known provider, the secret is "" when it comes later."""
+    """An address; `imap` and `smtp` are "" for a known provider, the secret is "" when it comes later.
+
+    `login` is whose it is, of somebody who was there before; "" where the person is set up with it.
+    """
 
     address: str
     imap: str = ""
     smtp: str = ""
     password: str = field(default="", repr=False)
+    login: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,12 @@ class Link:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is to be in force. `ethernet` is serve, join or "" for a village without cable."""
+    """What is to be in force.
+
+    ethernet  serve, join or "" for a village without cable
+    secret    an account that was there before, with another secret
+    further   another account of somebody who was there before
+    """
 
     language: str
     keyboard: str
@@ -61,6 +70,8 @@ class Settings:
     ethernet: str
     link: Link
     people: tuple[Person, ...]
+    secret: Account | None = None
+    further: Account | None = None
     keeper_password: str = field(default="", repr=False)
     keeper_hash: str = field(default="", repr=False)
     authorities: tuple[str, ...] = ()
@@ -72,6 +83,12 @@ def _other(answers: Answers, path: str) -> str:
     return answers.need(f"{path}_other") if value == "other" else value
 
 
+def _account(answers: Answers, at: str) -> Account | None:
+    if not answers.get(f"{at}.address"):
+        return None
+    return Account(*(answers.need(f"{at}.{what}") for what in ("address", "imap", "smtp", "password", "login")))
+
+
 def _people(answers: Answers) -> tuple[Person, ...]:
     people = []
     for index in range(answers.count("people")):
@@ -81,9 +98,8 @@ def _people(answers: Answers) -> tuple[Person, ...]:
         accounts = []
         for number in range(answers.count(f"{before}.accounts")):
             at = f"{before}.accounts.{number}"
-            if answers.get(f"{at}.address"):
-                words = (answers.need(f"{at}.{what}") for what in ("address", "imap", "smtp", "password"))
-                accounts.append(Account(*words))
+            if account := _account(answers, at):
+                accounts.append(account)
         name, login, language, password = (
             answers.need(f"{before}.{what}") for what in ("name", "login", "language", "password")
         )
@@ -119,6 +135,8 @@ def settings_from(answers: Answers) -> Settings:
         ethernet=(answers.get("network.ethernet.kind") or "serve") if kind in ("ethernet", "both") else "",
         link=link,
         people=_people(answers),
+        secret=_account(answers, "secret"),
+        further=_account(answers, "further"),
         keeper_password=answers.need("keeper.password"),
         keeper_hash=answers.need("keeper.hash"),
         authorities=_texts(answers, "extra_ca"),

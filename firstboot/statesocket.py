@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 SOCKET = Path("run/mojomail/firstboot-state")
+
+log = logging.getLogger(__name__)
 
 
 class StateSocket:
@@ -32,9 +35,13 @@ class StateSocket:
                 caller, _ = self._socket.accept()
             except OSError:
                 return
-            with caller, contextlib.suppress(OSError):
-                caller.settimeout(2.0)
-                caller.sendall(json.dumps(self._state(), ensure_ascii=False).encode() + b"\n")
+            with caller:
+                try:
+                    caller.settimeout(2.0)
+                    caller.sendall(json.dumps(self._state(), ensure_ascii=False).encode() + b"\n")
+                except Exception as error:
+                    # Whoever asks again gets an answer. The text of an error may quote an answer that is a secret.
+                    log.warning("the state could not be told: %s", type(error).__name__)
 
     def close(self) -> None:
         """Serve no more."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .texts import Texts
+from .journal import left_for_later
+from .texts import Texts, texts
 
 STATUS = Path("run/mojomail/status.json")
 """Written by mojomaild, as a whole, whenever something changes."""
 TEMPERATURE = Path("sys/class/thermal/thermal_zone0/temp")
 HOT = 80
 """Degrees Celsius from which a Pi makes itself slower."""
+SECRETS_LEFT = Path("var/lib/mojomail/firstboot/secrets-left")
+"""A note that the set-up's passwords could not be taken off the card yet."""
 MEGABYTE = 1_000_000
 
 
@@ -28,6 +32,7 @@ class Status:
     free          bytes free on the card
     celsius       temperature, None when not known
     left          groups of the set-up that were left for later
+    secrets_left  whether passwords of the set-up are still in a file on the card
     """
 
     link: str = ""
@@ -36,10 +41,11 @@ class Status:
     free: int = 0
     celsius: int | None = None
     left: tuple[str, ...] = ()
+    secrets_left: bool = False
 
 
-def read_status(root: Path, left: tuple[str, ...] = ()) -> Status:
-    """The state now. What cannot be read is not known; what is `left` only the set-up knows."""
+def read_status(root: Path) -> Status:
+    """The state now. What cannot be read is not known."""
     try:
         told = json.loads((root / STATUS).read_bytes())
     except (OSError, ValueError):
@@ -58,7 +64,8 @@ def read_status(root: Path, left: tuple[str, ...] = ()) -> Status:
         last_contact=_number(link.get("contact")),
         free=card.f_bavail * card.f_frsize,
         celsius=celsius,
-        left=left,
+        secrets_left=(root / SECRETS_LEFT).exists(),
+        left=left_for_later(root),
     )
 
 
@@ -94,16 +101,24 @@ def facts(status: Status, now: float, said: Texts) -> list[tuple[str, str, bool]
     link = said.say(f"state|{status.link or 'unknown'}")
     last = said.say("state|never") if status.last_contact is None else ago(now - status.last_contact, said)
     waiting = said.say("state|unknown") if status.waiting is None else str(status.waiting)
+    free, full = said.say("state|free", size=size(status.free)), status.free < 200 * MEGABYTE
+    card = said.say("state|secrets_left") if status.secrets_left and not full else free
     left = ", ".join(said.say(f"apply|steps|{group}") for group in status.left)
     told = [(said.say("state|left"), left, True)] if left else []
     told += [
         (said.say("state|link"), link, status.link == "down"),
         (said.say("state|waiting"), waiting, False),
         (said.say("state|last_contact"), last, False),
-        (said.say("state|card"), said.say("state|free", size=size(status.free)), status.free < 200 * MEGABYTE),
+        (said.say("state|card"), card, full or status.secrets_left),
     ]
     if status.celsius is not None:
         hot = status.celsius >= HOT
         shown = said.say("state|too_hot", n=status.celsius) if hot else f"{status.celsius} °C"
         told.append((said.say("state|temperature"), shown, hot))
     return told
+
+
+def told(root: Path, language: str) -> dict[str, object]:
+    """What the state socket tells while the state is shown."""
+    lines = [list(line) for line in facts(read_status(root), time.time(), texts(language))]
+    return {"screen": "state", "field": "", "value": "", "language": language, "lines": lines}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -58,12 +58,13 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Plan:
-    """All there is to ask: once, of each person, of each account, and after each person."""
+    """All there is to ask: once, of each person, of each account, after each person, and only after the set-up."""
 
     chapters: tuple[Chapter, ...]
     person: tuple[Step, ...]
     account: tuple[Step, ...]
     next: tuple[Step, ...]
+    afterwards: tuple[Chapter, ...]
 
     def once(self) -> Iterator[Step]:
         """The questions that are asked once, in order."""
@@ -78,7 +79,7 @@ class Plan:
         raise SetupError(f"steps.yaml: no step is called {name}")
 
 
-_KNOWN = {"id", "kind", "choices", "source", "default", "suggest", "checks", "optional", "when"}
+_KNOWN = {"id", "texts", "kind", "choices", "source", "default", "suggest", "checks", "optional", "when"}
 
 
 def _step(given: Mapping[str, Any], chapter: str, before: str = "") -> Step:
@@ -87,7 +88,7 @@ def _step(given: Mapping[str, Any], chapter: str, before: str = "") -> Step:
         raise SetupError(f"steps.yaml: {given.get('id')}: {', '.join(sorted(unknown)) or 'no such kind'}")
     return Step(
         id=given["id"],
-        name=before + given["id"],
+        name=given.get("texts") or before + given["id"],
         chapter=chapter,
         kind=given["kind"],
         choices=tuple(map(str, given.get("choices", ()))),
@@ -100,16 +101,21 @@ def _step(given: Mapping[str, Any], chapter: str, before: str = "") -> Step:
     )
 
 
+def _chapters(given: Iterable[Mapping[str, Any]]) -> tuple[Chapter, ...]:
+    return tuple(
+        Chapter(each["name"], tuple(_step(step, each["name"]) for step in each["steps"]), bool(each.get("later")))
+        for each in given
+    )
+
+
 @cache
 def plan() -> Plan:
     """The plan in steps.yaml."""
     loaded = load_yaml((files(__package__) / "steps.yaml").read_text("utf-8"))
     return Plan(
-        chapters=tuple(
-            Chapter(each["name"], tuple(_step(step, each["name"]) for step in each["steps"]), bool(each.get("later")))
-            for each in loaded["chapters"]
-        ),
+        chapters=_chapters(loaded["chapters"]),
         person=tuple(_step(step, "people", "person.") for step in loaded["person"]),
         account=tuple(_step(step, "people", "account.") for step in loaded["account"]),
         next=tuple(_step(step, "people", "next.") for step in loaded["next"]),
+        afterwards=_chapters(loaded["afterwards"]),
     )

@@ -108,6 +108,9 @@ def suggest(what: str, path: str, answers: Answers, around: Surroundings) -> str
         return next(made for made in iter(password, "") if not login or login not in made)
     if what in _ONCE:
         return _ONCE[what](answers, around)
+    if what in ("imap", "smtp"):
+        domain = answers.need(path.rpartition(".")[0] + ".address").rpartition("@")[2]
+        return f"{what}.{domain}" if domain else ""
     person = re.match(r"people\.(\d+)\.", path)
     if person is None:
         return ""
@@ -115,7 +118,4 @@ def suggest(what: str, path: str, answers: Answers, around: Surroundings) -> str
     if what == "login":
         taken = logins(answers, int(person[1])) | around.logins()
         return login_from(answers.need(f"{before}.name"), taken)
-    if what == "language":
-        return answers.get("language") or "en"
-    domain = answers.need(path.rpartition(".")[0] + ".address").rpartition("@")[2]
-    return f"{what}.{domain}" if domain else ""
+    return answers.get("language") or "en"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,14 +34,29 @@ class Provider:
     help: str
 
 
+@dataclass(frozen=True)
+class KnownAccount:
+    """An account that is there already: its address, whose it is, and what its provider is shown.
+
+    by_token  the provider gives a permission in place of a password
+    complete  the password or the permission is there
+    """
+
+    address: str
+    login: str
+    by_token: bool = False
+    complete: bool = True
+
+
 class Surroundings:
     """Looks at the machine whenever it is asked; tests put fixed answers in its place."""
 
     def __init__(self, root: Path = ROOT, runner: Runner = run) -> None:
         self.root, self._run = root, runner
         self._seen: tuple[float, list[str]] = (-SEEN_FOR, [])
-        self._logins: tuple[float, frozenset[str]] = (-PEOPLE_FOR, frozenset())
-        self._taken: tuple[float, Mapping[str, str]] = (-PEOPLE_FOR, {})
+        self._asking = threading.RLock()
+        self._people: tuple[float, Mapping[str, str]] = (-PEOPLE_FOR, {})
+        self._accounts: tuple[float, Sequence[KnownAccount]] = (-PEOPLE_FOR, ())
 
     def _interfaces(self) -> list[Path]:
         folder = self.root / "sys/class/net"
@@ -124,33 +140,46 @@ class Surroundings:
         """Countries: ISO 3166 code to English name."""
         return _countries(self.root)
 
+    def people(self) -> Mapping[str, str]:
+        """The names of those who get mail here already, by login; none where the mail office does not answer."""
+        from .office import Office
+
+        with self._asking:
+            if time.monotonic() - self._people[0] >= PEOPLE_FOR:
+                found: Mapping[str, str] = {}
+                with contextlib.suppress(SystemFault, LookupError, TypeError):
+                    found = Office(self._run).people()
+                self._people = (time.monotonic(), found)
+            return self._people[1]
+
+    def accounts(self) -> Sequence[KnownAccount]:
+        """Their accounts, sorted by address; as people()."""
+        from .office import Office
+
+        with self._asking:
+            if self.people() and time.monotonic() - self._accounts[0] >= PEOPLE_FOR:
+                found: Sequence[KnownAccount] = ()
+                with contextlib.suppress(SystemFault, LookupError, TypeError):
+                    found = sorted(Office(self._run).accounts(), key=lambda one: one.address.lower())
+                self._accounts = (time.monotonic(), found)
+            return self._accounts[1]
+
     def logins(self) -> frozenset[str]:
-        """The logins of those who get mail here already; none where the mail office does not answer.
+        """The logins of those who get mail here already.
 
         Without those whom this set-up itself has made: their answers can still be corrected.
         """
         from .made import MadeList
-        from .office import Office
 
-        if time.monotonic() - self._logins[0] >= PEOPLE_FOR:
-            found: frozenset[str] = frozenset()
-            with contextlib.suppress(SystemFault, LookupError, TypeError):
-                found = Office(self._run).logins()
-            self._logins = (time.monotonic(), found)
-        return self._logins[1] - MadeList(self.root).read().logins
+        return frozenset(self.people()) - MadeList(self.root).read().logins
 
     def addresses_taken(self) -> Mapping[str, str]:
         """The addresses of those who get mail here already, in small letters, each with its login; as logins()."""
         from .made import MadeList
-        from .office import Office
 
-        if self.logins() and time.monotonic() - self._taken[0] >= PEOPLE_FOR:
-            found: Mapping[str, str] = {}
-            with contextlib.suppress(SystemFault, LookupError, TypeError):
-                found = Office(self._run).addresses()
-            self._taken = (time.monotonic(), found)
         made = MadeList(self.root).read().addresses
-        return {address: login for address, login in self._taken[1].items() if address not in made}
+        taken = {one.address.lower(): one.login for one in self.accounts()}
+        return {address: login for address, login in taken.items() if address not in made}
 
     def provider(self, address: str, language: str) -> Provider | None:
         """What is known of the provider of a mail address, in a language; None for one that is not known."""

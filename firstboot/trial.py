@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 from .actions import SERVICES, Site
 from .dongle import Dongle, Modem, active, may_try, pin_use, read_modem
 from .keyfiles import LAN_WIFI, LINK, places
 from .pages import CLOCK
-from .settings import Settings
+from .settings import Account, Settings
 from .status import MEGABYTE, size
 from .work import Finding
 
@@ -110,17 +111,27 @@ class Trial:
     def accounts(self, online: bool) -> list[Finding]:
         """Each account, logged in to for real when there is a link."""
         found = []
+        for account, mend in self._given():
+            given = {"address": account.address}
+            if not account.password:
+                known = self.site.around.provider(account.address, self.settings.language)
+                missing = "account_token" if known and known.secret == "oauth2" else "account_later"
+                found.append(Finding("account", missing, "wait", given))
+            elif not online:
+                found.append(Finding("account", "account_wait", "wait", given))
+            else:
+                found.append(self._account(given, mend))
+        return found
+
+    def _given(self) -> Iterator[tuple[Account, str]]:
+        """The accounts in question, each with the path of its password."""
         for index, person in enumerate(self.settings.people):
             for number, account in enumerate(person.accounts):
-                given = {"address": account.address}
-                mend = f"people.{index}.accounts.{number}.password"
-                if not account.password:
-                    found.append(Finding("account", "account_later", "wait", given))
-                elif not online:
-                    found.append(Finding("account", "account_wait", "wait", given))
-                else:
-                    found.append(self._account(given, mend))
-        return found
+                yield account, f"people.{index}.accounts.{number}.password"
+        if self.settings.further:
+            yield self.settings.further, "further.password"
+        if self.settings.secret:
+            yield self.settings.secret, "secret.password"
 
     def _account(self, given: dict[str, str], mend: str) -> Finding:
         verdict = self.site.office.try_account(given["address"], self.settings.language)

@@ -16,8 +16,9 @@ from .answers import Answers
 from .checks import Problem, Question, find_problem, tidy
 from .journal import Journal, State
 from .phases import APPLY, CHANGE, DONE, JOIN, PHASES, PRESET, READY, TEST, TROUBLE
-from .route import Spot, route
+from .route import Spot, route, take
 from .screens import Screen
+from .sources import listed
 from .steps import Plan, Step, plan
 from .suggestions import CLOCK_FORM, suggest, zone_of
 from .surroundings import Surroundings
@@ -50,7 +51,7 @@ class Wizard:
         self.findings: Sequence[Finding] | None = None
         self.faults: Sequence[str] = ()
         self.fault_file = ""
-        self.ending: Callable[[], None] = lambda: None
+        self.ending: Callable[[], object] = lambda: None
         """What is to be done before the end is marked."""
         self.state = start or journal.load()
         if self.state.at not in PHASES and self.state.at not in {spot.path for spot in self.spots()}:
@@ -58,6 +59,7 @@ class Wizard:
         if self.state.at in (TROUBLE, TEST, CHANGE):
             self.state = replace(self.state, at=READY if self.state.at == CHANGE else APPLY)
         self._old, self._on_card = self.state.answers, not self.state.chapter or self.state.at == APPLY
+        self._resumed = self.state.at == APPLY
 
     # --- What front ends see
 
@@ -80,12 +82,12 @@ class Wizard:
         """Have `call` called after each change, in whichever thread it happens."""
         self._listeners.append(call)
 
-    def screen(self) -> Screen:
-        """What is to be shown now."""
+    def screen(self, language: str = "") -> Screen:
+        """What is to be shown now, in the language that was chosen, or in the one that is given."""
         from .pages import page
 
         with self._lock:
-            return page(self)
+            return page(self, language)
 
     def answer(self, at: str, value: str) -> bool:
         """Answer the screen `at`. False when it is not the one shown, or the answer cannot be taken (see `problem`)."""
@@ -124,9 +126,22 @@ class Wizard:
         open_now = {self.state.chapter, *self._also} if self.state.chapter else ()
         return route(self.plan, self.answers, self.provider_of, open_now)
 
+    def everywhere(self) -> list[Spot]:
+        """The questions of a set-up, and those of the open chapter if it is asked afterwards only."""
+        every = route(self.plan, self.answers, self.provider_of)
+        return every + [spot for spot in self.spots() if spot not in every]
+
     def anywhere(self, path: str) -> Spot | None:
         """The question at a path, of whatever chapter; None where it is not asked."""
-        return next((spot for spot in route(self.plan, self.answers, self.provider_of) if spot.path == path), None)
+        return next((spot for spot in self.everywhere() if spot.path == path), None)
+
+    def accounts_only(self) -> bool:
+        """Whether nothing but accounts changes, so that no phone has to lose the network for it.
+
+        After a power cut nobody knows what else was answered: then everything is brought into force.
+        """
+        open_now = {self.state.chapter, *self._also}
+        return not self._resumed and open_now <= {chapter.name for chapter in self.plan.afterwards}
 
     def spot(self) -> Spot:
         """The question that is shown."""
@@ -150,6 +165,8 @@ class Wizard:
             if spot.path not in self._suggested:
                 self._suggested[spot.path] = suggest(spot.step.suggest, spot.path, self.answers, self.around)
             return self._suggested[spot.path], True
+        if spot.step.source and not spot.step.default:
+            return next(iter(self.choices(spot.step)), ""), True
         return spot.step.default, True
 
     def problem_with(self, spot: Spot, value: str, beside: Answers | None = None) -> Problem | None:
@@ -162,21 +179,14 @@ class Wizard:
 
     def choices(self, step: Step) -> Sequence[str]:
         """The answers of a choice."""
-        from .texts import languages
-
-        sources: dict[str, Callable[[], Sequence[str]]] = {
-            "languages": languages,
-            "zones": self.around.zones,
-            "countries": lambda: tuple(self.around.countries()),
-        }
-        return step.choices or sources[step.source]()
+        return step.choices or listed(step.source, self.around)
 
     def misfits(self) -> Iterator[tuple[Spot, Problem]]:
         """Answers that cannot stay beside the others or on this machine, as when another was changed after them.
 
         What was no better before a chapter was opened is left alone: a stick that is pulled out stops no other change.
         """
-        for spot in route(self.plan, self.answers, self.provider_of):
+        for spot in self.everywhere():
             value = self.answers.get(spot.path)
             problem = None if value is None else self.problem_with(spot, value)
             if value is None or problem is None:
@@ -212,33 +222,29 @@ class Wizard:
         self.rejected = "" if self.problem is None or spot.step.secret else value
         if self.problem is not None:
             return False
-        if spot.path == "clock_time":
-            moment = datetime.strptime(value, CLOCK_FORM).replace(tzinfo=ZoneInfo(zone_of(self.answers)))
-            self._set_clock(moment)
-        here = self.at
-        answers, here = self._with(here, value)
-        self._forget_outdated(answers)
-        self.state = replace(self.state, answers=answers)
-        where = self._after(here, spot.step.chapter)
+        if spot.path == "clock_time" and not self._take_clock(value):
+            self.problem, self.rejected = Problem("clock_stays"), value
+            return False
+        turn = take(self.answers, self.at, value)
+        self._forget_outdated(turn.answers)
+        self.state = replace(self.state, answers=turn.answers)
+        if turn.moved:
+            self._forget_moved(turn.moved)
+        where = turn.again or self._after(turn.after, spot.step.chapter)
         if where == APPLY:
             self._to_apply()
         else:
             self._save(replace(self.state, at=where))
         return True
 
-    def _with(self, path: str, value: str) -> tuple[Answers, str]:
-        """The answers with one more, and the question it was. An empty name or further address takes its list item."""
-        answers = self.answers.with_answer(path, value)
-        parts = path.split(".")
-        index = int(parts[-2]) if len(parts) > 2 and parts[-2].isdigit() else 0
-        if value or index == 0 or parts[-1] not in ("name", "address"):
-            return answers, path
-        items = ".".join(parts[:-2])
-        previous = f"{items}.{index - 1}.more"
-        answers = answers.without(f"{items}.{index}")
-        if answers.count(items) == index:
-            answers = answers.with_answer(previous, "no")
-        return answers, previous
+    def _take_clock(self, value: str) -> bool:
+        """Set the clock; whether it could be set."""
+        moment = datetime.strptime(value, CLOCK_FORM).replace(tzinfo=ZoneInfo(zone_of(self.answers)))
+        try:
+            self._set_clock(moment)
+        except (OSError, OverflowError, ValueError):  # what a clock can hold, only its driver knows
+            return False
+        return True
 
     def forget_suggestions(self) -> None:
         """What was made up, nobody has seen: it is made up anew, from what there is by then."""
@@ -249,6 +255,12 @@ class Wizard:
         if answers != self.answers:
             names = ("password", "passphrase")
             self._suggested = {p: v for p, v in self._suggested.items() if p.rpartition(".")[2] in names}
+
+    def _forget_moved(self, items: str) -> None:
+        """Whose number is another one now is asked everything, and is suggested nothing made up for somebody else."""
+        kept = tuple(path for path in self.state.given if not path.startswith(f"{items}."))
+        self.state = replace(self.state, given=kept)
+        self._suggested = {path: made for path, made in self._suggested.items() if not path.startswith(f"{items}.")}
 
     def _after(self, path: str, chapter: str) -> str:
         spots = self.spots()

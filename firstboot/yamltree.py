@@ -53,7 +53,18 @@ class Sequence:
 
 
 def parse(text: str, file: str) -> Node | None:
-    """Read one YAML document; None for an empty one. Raises FaultyFile with the place of the first mistake."""
+    """Read one YAML document; None for an empty one. Raises FaultyFile with the place of the first mistake.
+
+    What is used again by its name (&, *) is a mistake: it may hold itself, or grow to any size, and a secret in it
+    stands in more than one place.
+    """
+    try:
+        return _tree(text, file)
+    except RecursionError:
+        raise FaultyFile(file, [Fault(0, 0, "settings are too deep below each other")]) from None
+
+
+def _tree(text: str, file: str) -> Node | None:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -65,7 +76,7 @@ def parse(text: str, file: str) -> Node | None:
     if node is None:
         return None
     faults: list[Fault] = []
-    tree = _convert(node, faults)
+    tree = _convert(node, faults, set())
     if faults:
         raise FaultyFile(file, faults)
     return tree
@@ -76,21 +87,25 @@ def _place(node: yaml.Node) -> Place:
     return Place(start.line + 1, start.column + 1, start.index, end.index)
 
 
-def _convert(node: yaml.Node, faults: list[Fault]) -> Node:
+def _convert(node: yaml.Node, faults: list[Fault], seen: set[int]) -> Node:
     place = _place(node)
+    if id(node) in seen:
+        faults.append(Fault(place.line, place.column, "this is used again by its name", "write it out in each place"))
+        return Scalar(place, "", "null")
+    seen.add(id(node))
     if isinstance(node, yaml.ScalarNode):
         return Scalar(place, node.value, node.tag.rpartition(":")[2])
     if isinstance(node, yaml.SequenceNode):
-        return Sequence(place, tuple(_convert(item, faults) for item in node.value))
+        return Sequence(place, tuple(_convert(item, faults, seen) for item in node.value))
     items: list[tuple[Scalar, Node]] = []
     for key, value in node.value:
-        name = _convert(key, faults)
+        name = _convert(key, faults, seen)
         if not isinstance(name, Scalar):
             faults.append(Fault(name.place.line, name.place.column, "a name is expected here"))
             continue
         if name.text in {known.text for known, _ in items}:
             faults.append(Fault(name.place.line, name.place.column, f"{name.text} is given twice"))
-        items.append((name, _convert(value, faults)))
+        items.append((name, _convert(value, faults, seen)))
     return Mapping(place, tuple(items))
 
 

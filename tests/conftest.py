@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,12 @@ LEFT_OUT = OUT / "left-out"
 """For each folder of tests a file with the ids of those that were left out as `long`."""
 SEED = int(os.environ.setdefault("MOJOMAIL_SEED", str(random.SystemRandom().randrange(1 << 31))))
 """What chance decides in this run is decided by this; MOJOMAIL_SEED=N runs it again in the same way."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Be ended in order: what was found so far is told, and what was begun is tidied up, as with Ctrl-C."""
+    if not hasattr(config, "workerinput"):  # xdist's workers are ended by the one that started them
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -19,6 +19,14 @@ def root_of(image: Path) -> str:
     return f"{image}?offset={start * SECTOR}"
 
 
+def read_from_boot(image: Path, name: str) -> str:
+    """A text file on the first partition, the one that any computer shows."""
+    with image.open("rb") as file:
+        table = file.read(SECTOR)
+    start = struct.unpack_from("<I", table, 446 + 8)[0]
+    return run("mtype", "-i", f"{image}@@{start * SECTOR}", f"::/{name}")
+
+
 def mended_root(card: Path, root: Path) -> str:
     """Copy the root file system of a card that lost its power to the file `root`, as the next start would have it: its
     journal is replayed. Gives it as debugfs(8) names it; AssertionError when it does not mend by itself.

@@ -42,10 +42,11 @@ class Input:
     move   the mouse went by x, y (parts of the screen's height)
     place  a tablet or touch screen points to x, y (0 to 1)
     click  the left button or a finger went down; back: the right button; wheel: by y
-    wake   a device came or went, or somebody else called
+    gone   a device went, and no key on it is down any more
+    wake   a device came, or somebody else called
     """
 
-    kind: Literal["key", "move", "place", "click", "back", "wheel", "wake"]
+    kind: Literal["key", "move", "place", "click", "back", "wheel", "gone", "wake"]
     code: int = 0
     value: int = 0
     x: float = 0.0
@@ -58,21 +59,35 @@ class Device:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._ranges: dict[int, tuple[int, int]] = {}
+        self._point = {ABS_X: 0.5, ABS_Y: 0.5}
+        try:
+            self._ask_abilities()
+        except OSError:
+            self.close()
+            raise
+
+    def _ask_abilities(self) -> None:
         keys = self._bits(KEY, 96)
         self.keyboard = all(keys >> code & 1 for code in (16, 28, 57))  # Q, Enter, space
         self.mouse = bool(keys >> BUTTON_LEFT & 1 or keys >> BUTTON_TOUCH & 1)
-        self._ranges: dict[int, tuple[int, int]] = {}
         if self._bits(ABSOLUTE, 8) & 3 == 3 and self.mouse:
             for axis in (ABS_X, ABS_Y):
                 _, least, most, *_ = struct.unpack("6i", fcntl.ioctl(self.descriptor, get_absolute(axis), bytes(24)))
                 self._ranges[axis] = (least, most)
-        self._point = {ABS_X: 0.5, ABS_Y: 0.5}
 
     def _bits(self, kind: int, size: int) -> int:
         try:
             return int.from_bytes(fcntl.ioctl(self.descriptor, get_bits(kind, size), bytes(size)), "little")
         except OSError:
             return 0
+
+    def still_there(self) -> bool:
+        """Whether its name still means this device, and not one that was plugged in since."""
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
+        except OSError:
+            return False
 
     def read(self) -> Iterator[Input]:
         """What was done since the last time. Raises OSError when the device is gone."""
@@ -115,6 +130,7 @@ class Devices:
         self._wake_here.setblocking(False)
         self._wake_there.setblocking(False)
         self._selector.register(self._wake_here, selectors.EVENT_READ, "wake")
+        self._kernel: socket.socket | None = None
         with contextlib.suppress(OSError):
             self._kernel = socket.socket(
                 socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT
@@ -134,24 +150,24 @@ class Devices:
         return any(device.mouse for device in self._devices.values())
 
     def wake(self) -> None:
-        """End a wait from another thread."""
-        with contextlib.suppress(BlockingIOError):
+        """End a wait from another thread; where nobody waits any more, nothing."""
+        with contextlib.suppress(OSError):
             self._wake_there.send(b"!")
 
-    def rescan(self) -> bool:
-        """Take up devices that came and let go of those that went; whether there were any."""
-        found = {path.name for path in self._folder.glob("event*") if re.fullmatch(r"event\d+", path.name)}
-        changed = False
-        for name in set(self._devices) - found:
+    def rescan(self) -> list[Input]:
+        """Take up devices that came and let go of those that went; tells what is to be known of it."""
+        told: list[Input] = []
+        for name in [name for name, device in self._devices.items() if not device.still_there()]:
             self._drop(name)
-            changed = True
+            told.append(Input("gone"))
+        found = {path.name for path in self._folder.glob("event*") if re.fullmatch(r"event\d+", path.name)}
         for name in sorted(found - set(self._devices)):
             with contextlib.suppress(OSError):
                 device = Device(self._folder / name)
                 self._devices[name] = device
                 self._selector.register(device.descriptor, selectors.EVENT_READ, name)
-                changed = changed or device.keyboard or device.mouse
-        return changed
+                told += [Input("wake")] if device.keyboard or device.mouse else []
+        return told
 
     def _drop(self, name: str) -> None:
         device = self._devices.pop(name)
@@ -159,9 +175,13 @@ class Devices:
         device.close()
 
     def wait(self, limit: float | None) -> list[Input]:
-        """What was done within `limit` seconds; returns as soon as there is something."""
+        """What was done within `limit` seconds; returns as soon as there is something.
+
+        After `limit` seconds without anything all devices are looked for again: the kernel's word may have been lost.
+        """
         done: list[Input] = []
-        for key, _ in self._selector.select(limit):
+        ready = self._selector.select(limit)
+        for key, _ in ready:
             if key.data == "wake":
                 with contextlib.suppress(BlockingIOError):
                     self._wake_here.recv(4096)
@@ -169,27 +189,36 @@ class Devices:
             elif key.data == "kernel":
                 done += self._hear_kernel()
             elif key.data in self._devices:  # and not one that the kernel has just said is gone
-                try:
-                    done += self._devices[key.data].read()
-                except OSError:
-                    self._drop(key.data)
-                    done.append(Input("wake"))
-        return done
+                done += self._read(key.data)
+        return done if ready else self.rescan()
+
+    def _read(self, name: str) -> list[Input]:
+        try:
+            return list(self._devices[name].read())
+        except OSError:
+            self._drop(name)
+            # Put back by now, it may have the same name, and the kernel's word of that may have been heard already.
+            return [Input("gone"), *self.rescan()]
 
     def _hear_kernel(self) -> list[Input]:
+        assert self._kernel is not None
         interesting = False
-        with contextlib.suppress(OSError):
+        try:
             while True:
                 told = self._kernel.recv(8192)
                 interesting |= b"SUBSYSTEM=input" in told or b"SUBSYSTEM=drm" in told or b"SUBSYSTEM=graphics" in told
-        if interesting:
-            self.rescan()
-        return [Input("wake")] if interesting else []
+        except BlockingIOError:
+            pass
+        except OSError:  # it had more to say than there is room for, so some of it is lost (netlink(7), ENOBUFS)
+            interesting = True
+        return [*self.rescan(), Input("wake")] if interesting else []
 
     def close(self) -> None:
         """Let go of everything."""
         for name in list(self._devices):
             self._drop(name)
         self._selector.close()
+        if self._kernel is not None:
+            self._kernel.close()
         self._wake_here.close()
         self._wake_there.close()

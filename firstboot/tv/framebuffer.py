@@ -46,6 +46,17 @@ def _fault(error: OSError) -> SystemFault:
     return (NoScreen if missing else SystemFault)(f"{DEVICE}: {error.strerror}")
 
 
+def can_show_pictures(root: Path) -> bool:
+    """Whether the screen shows pictures; where none is there yet, the next one may."""
+    try:
+        Framebuffer(root).close()
+    except NoScreen:
+        return True
+    except SystemFault:
+        return False
+    return True
+
+
 class Framebuffer:
     """The first framebuffer. Raises NoScreen when there is none, SystemFault when no picture can be shown on it."""
 

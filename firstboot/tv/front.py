@@ -59,9 +59,20 @@ class Television:
         self._spots = Spots()
         self._was_active = True
         self._stopping = False
-        self.screen: Screen = wizard.screen()
-        self.entry: Entry = entry_for(self.screen)
+        screen = wizard.screen()
+        self.shown: tuple[Screen, Entry] = (screen, entry_for(screen))
+        """The screen and what is typed or chosen on it: replaced together, since other threads ask for both."""
         wizard.listen(devices.wake)
+
+    @property
+    def screen(self) -> Screen:
+        """The screen that is shown."""
+        return self.shown[0]
+
+    @property
+    def entry(self) -> Entry:
+        """What is typed or chosen on it so far."""
+        return self.shown[1]
 
     def stop(self) -> None:
         """End run(), from any thread."""
@@ -90,15 +101,15 @@ class Television:
         if screen == self.screen:
             return False
         fresh = screen.at != self.screen.at or screen.choices != self.screen.choices
-        self.screen = screen
-        if fresh:
-            self.entry = entry_for(screen)
-        self.entry = replace(self.entry, chosen=min(self.entry.chosen, max(0, len(screen.choices) - 1)))
+        entry = entry_for(screen) if fresh else self.entry
+        self.shown = (screen, replace(entry, chosen=min(entry.chosen, max(0, len(screen.choices) - 1))))
         return True
 
     def _do(self, done: Input) -> bool:
         """What one input does; whether the picture is another one now."""
-        if done.kind == "wake":
+        if done.kind == "gone":
+            self._typist.forget()
+        if done.kind in ("wake", "gone"):
             return True
         if not self.console.active():
             return False
@@ -124,11 +135,11 @@ class Television:
         return bool(what) and not repeats and self._act(pressed(self.screen, self.entry, what))
 
     def _act(self, deed: Deed) -> bool:
-        self.entry = deed.entry
+        self.shown = (self.screen, deed.entry)
         if deed.back:
             self.wizard.back(self.screen.at)
         elif deed.answer is not None and not self.wizard.answer(self.screen.at, deed.answer):
-            self.entry = replace(self.entry, touched=True)
+            self.shown = (self.screen, replace(self.entry, touched=True))
         return True
 
     def _point(self, done: Input) -> None:

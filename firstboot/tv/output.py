@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cairo
 
-from ..errors import SystemFault
 from .canvas import Canvas
 from .framebuffer import BAND, Framebuffer, NoScreen
 from .theme import ACCENT, ON_ACCENT
@@ -18,12 +17,11 @@ ARROW = ((0.0, 0.0), (0.0, 0.82), (0.22, 0.64), (0.36, 0.96), (0.5, 0.9), (0.36,
 class Output:
     """A screen that may not be there yet. `canvas` is None until it is.
 
-    One that is there, but can show no picture, is as good as none; where it is `needed`, that is a SystemFault, so that
-    plain text is shown instead.
+    One that is there, but can show no picture, is a SystemFault, so that plain text is shown instead.
     """
 
-    def __init__(self, root: Path = Path("/"), *, needed: bool = False) -> None:
-        self._root, self._needed = root, needed
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
         self._framebuffer: Framebuffer | None = None
         self.canvas: Canvas | None = None
         self.pointer: tuple[float, float] | None = None
@@ -38,10 +36,6 @@ class Output:
         try:
             self._framebuffer = Framebuffer(self._root)
         except NoScreen:
-            return False
-        except SystemFault:
-            if self._needed:
-                raise
             return False
         self.refill()
         return True

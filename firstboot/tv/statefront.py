@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 from ..answers import Answers
 from ..join import Join
 from ..statesocket import StateSocket
-from ..status import Status, facts, read_status
+from ..status import Status, facts, read_status, told
 from ..surroundings import Surroundings
 from ..texts import texts
 from .console import Console
@@ -24,38 +25,23 @@ LOOK_AGAIN = 5.0
 
 
 class StateFront:
-    """Shows the node's state until somebody presses Enter or clicks."""
+    """Shows the node's state until somebody presses Enter or clicks.
 
-    def __init__(
-        self,
-        root: Path,
-        around: Surroundings,
-        answers: Answers,
-        left: tuple[str, ...] = (),
-        *,
-        ready: Callable[[], None],
-    ) -> None:
-        self._root, self._around, self._answers, self._left, self._ready = root, around, answers, left, ready
+    Raises SystemFault where the screen can show no picture.
+    """
+
+    def __init__(self, root: Path, around: Surroundings, answers: Answers, *, ready: Callable[[], None]) -> None:
+        self._root, self._around, self._answers, self._ready = root, around, answers, ready
         self._language = answers.get("language") or "en"
 
     def run(self) -> None:
         """Until somebody wants the keeper's menu."""
         root = self._root
-        told = StateSocket(
-            root,
-            lambda: (
-                {"screen": "state", "field": "", "value": "", "language": self._language}
-                | {"lines": [list(line) for line in self._facts()]}
-            ),
-        )
-        with Console(root=root) as console:
-            devices, output = Devices(root), Output(root)
-            try:
-                self._loop(console, devices, output)
-            finally:
-                told.close()
-                output.close()
-                devices.close()
+        with contextlib.ExitStack() as held:
+            held.enter_context(contextlib.closing(StateSocket(root, lambda: told(root, self._language))))
+            console = held.enter_context(Console(root=root))
+            devices = held.enter_context(contextlib.closing(Devices(root)))
+            self._loop(console, devices, held.enter_context(contextlib.closing(Output(root))))
 
     def _loop(self, console: Console, devices: Devices, output: Output) -> None:
         shown: object = None
@@ -64,7 +50,7 @@ class StateFront:
         while True:
             active = console.active()
             new = output.look() if active else False
-            status, now = read_status(self._root, self._left), time.time()
+            status, now = read_status(self._root), time.time()
             join = Join.from_answers(self._answers, self._around)
             picture = (facts(status, now, texts(self._language)), join)
             came_back, was_active = active and not was_active, active
@@ -77,9 +63,6 @@ class StateFront:
                 pressed = done.kind == "key" and done.code in (ENTER, KEYPAD_ENTER) and done.value == 1
                 if active and (pressed or done.kind == "click"):
                     return
-
-    def _facts(self) -> list[tuple[str, str, bool]]:
-        return facts(read_status(self._root, self._left), time.time(), texts(self._language))
 
     def _draw(self, output: Output, join: Join, status: Status, now: float, *, all_of_it: bool) -> None:
         output.refill()

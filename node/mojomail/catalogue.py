@@ -25,6 +25,11 @@ def languages() -> tuple[str, ...]:
     return (FALLBACK, *(name for name in names if name != FALLBACK))
 
 
+def spoken(language: str) -> str:
+    """The language in which somebody who reads `language` (ISO 639) is spoken to: English where it has no texts."""
+    return language if language in languages() else FALLBACK
+
+
 @cache
 def texts(language: str) -> dict[str, str]:
     """All texts of one language, by key."""
@@ -39,8 +44,7 @@ def say(key: str, /, **values: object) -> str:
 
 def say_in(language: str, key: str, /, **values: object) -> str:
     """The text of a key in a language, in English where that language lacks it."""
-    found = texts(language).get(key) if language in languages() else None
-    return (found or texts(FALLBACK)[key]).format(**values)
+    return (texts(spoken(language)).get(key) or texts(FALLBACK)[key]).format(**values)
 
 
 @contextmanager

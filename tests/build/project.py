@@ -5,6 +5,7 @@ Every project's profile has the same name, so that all share the layers of the b
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shlex
 import shutil
@@ -19,6 +20,7 @@ from typing import Any
 import yaml
 
 from imagebuilder.cache import Cache
+from tests.lab.processes import PR_SET_PDEATHSIG
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv" / "bin" / "python"
@@ -150,8 +152,7 @@ class Project:
             text=True,
             errors="replace",
             start_new_session=True,
-            # A test run that was started in the background ignores interrupts; what it tests does not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=end_in_order,
         )
 
     def build(self, *arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
@@ -177,6 +178,15 @@ class Project:
             name, _, text = part.partition("\n")
             found[name] = text
         return found
+
+
+def end_in_order() -> None:
+    """For a child before it begins: a build left by a test run that was killed would hold its cache's lock.
+
+    A test run that was started in the background ignores interrupts; what it tests does not.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

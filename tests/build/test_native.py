@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.project import PYTHON, ROOT, Project
+from tests.build.project import PYTHON, ROOT, Project, end_in_order
 
 PACKAGES = "python3-minimal ssl-cert sqlite3 cron"
 
@@ -57,6 +57,7 @@ def test_standing_in_gives_the_same_tree_as_emulation(project: Project, compared
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         text=True,
         capture_output=True,
+        preexec_fn=end_in_order,
     )
     assert done.returncode == 0, done.stderr
     differences = []

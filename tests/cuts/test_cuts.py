@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import SEED, Measure
 from tests.cuts.replay import Look, Replay
-from tests.cuts.setups import KEEPER, OWN, SECRET, TYPED, Run
+from tests.cuts.setups import ADDRESS, KEEPER, OWN, SECRET, TYPED, Run
 from tests.flows.conftest import LIMITS, bundle_if_it_fails
 from tests.lab import qemu
 from tests.lab.machine import LANES, Machine
@@ -22,11 +22,12 @@ from tests.lab.world import World
 
 BOOTED = int(os.environ.get("MOJOMAIL_CUTS", "20"))
 """Points of each set-up that are booted."""
-CHECK_EVERY = 20
-"""The whole file system is checked at each flush that changes the wizard's state, and at each so-manieth besides."""
 FOLDER = "/var/lib/mojomail/firstboot"
 DATABASE = "/var/lib/mojomail/mojomail.db"
 PHASES = ["ready", "apply", "join"]
+CONNECTIONS = "/etc/NetworkManager/system-connections"
+WHOLE = ["/var/lib/mojomail/keeper", f"{CONNECTIONS}/mojomail-lan-cable.nmconnection"]
+"""What each of the two set-ups leaves besides people and their accounts."""
 
 
 def state_on(look: Look) -> tuple[dict[str, Any] | None, bool]:
@@ -35,15 +36,15 @@ def state_on(look: Look) -> tuple[dict[str, Any] | None, bool]:
     return (None if written is None else json.loads(written)), look.read(f"{FOLDER}/done") is not None
 
 
-def people_on(look: Look, place: Path) -> list[str]:
-    """The logins in the mail office's database."""
+def people_on(look: Look, place: Path) -> list[tuple[str, str]]:
+    """The logins in the mail office's database, each with an address."""
     for ending in ("", "-wal", "-journal"):
         copy = place / f"people.db{ending}"
         copy.unlink(missing_ok=True)
         if (found := look.read(f"{DATABASE}{ending}")) is not None:
             copy.write_bytes(found)
     with sqlite3.connect(place / "people.db") as database:
-        return [login for (login,) in database.execute("SELECT login FROM person")]
+        return list(database.execute("SELECT login, address FROM person LEFT JOIN account USING (uid)"))
 
 
 def test_a_cut_at_any_flush_leaves_a_whole_card_and_a_state_to_go_on_from(
@@ -51,16 +52,14 @@ def test_a_cut_at_any_flush_leaves_a_whole_card_and_a_state_to_go_on_from(
 ) -> None:
     way = [*run.seen, *PHASES]
     replay = Replay(run.image, run.log, tmp_path)
-    furthest, before, was_done = -1, None, False
+    furthest, was_done = -1, False
     points = run.log.flush_points
     for number, point in enumerate(points):
         replay.advance(point)
         with replay.look() as look:
+            look.check()
             journal, done = state_on(look)
             at = journal["at"] if journal else None
-            if (at, done) != before or number % CHECK_EVERY == 0 or point == points[-1]:
-                look.check()
-            before = (at, done)
             assert journal is not None or furthest == -1, "a state that was there is not lost"
             assert done or not was_done, "and a node that is set up stays so"
             if at is not None:
@@ -71,7 +70,9 @@ def test_a_cut_at_any_flush_leaves_a_whole_card_and_a_state_to_go_on_from(
             if done:
                 was_done = True
                 assert journal is not None and "people" not in journal["answers"], "no secret stays behind"
-                assert people_on(look, tmp_path) == ["asha"], "a node is not done before it is whole"
+                assert people_on(look, tmp_path) == [("asha", ADDRESS)], "a node is not done before it is whole"
+                for path in WHOLE:
+                    assert look.read(path), f"{path} is a part of it"
             if run.kind == "preset":
                 assert_the_file_or_the_journal_has_the_secrets(look, journal)
     assert was_done and run.unmarked, "the mark is a write of its own"

@@ -108,7 +108,8 @@ class Node:
 def node_at(wires: Path) -> Iterator[Node]:
     """A stand-in at the near end of the wires, for the block."""
     words: list[str | Path] = [sys.executable, "-m", "tests.flows.fakenode", wires]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": path}
     (wires / SOCKET_NAME).unlink(missing_ok=True)
     process = processes.start(words, stdin=subprocess.PIPE, stderr=None, env=environment)
     try:

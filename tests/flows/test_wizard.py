@@ -284,10 +284,12 @@ def test_preset_with_ten_mistakes_is_explained_and_nothing_of_it_is_done(tv: Wiz
 
 
 @pytest.mark.long
-def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(tv: WizardRoom) -> None:
-    tv.go_through({**TYPED, "people.0.accounts.0.password": ""})
+def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(tv: WizardRoom, world: World) -> None:
+    open_account(world)
+    tv.go_through(TYPED)
     tv.set_up()
     tv.finish()
+    assert_receives(tv)
     tv.restart()
     assert tv.node.execute("systemctl is-active mojomail-firstboot.service").stdout.strip() == "inactive"
     for way, left in (("keep", 1), ("erase", 0)):
@@ -300,6 +302,7 @@ def test_a_node_that_is_set_up_is_not_asked_again_and_the_keeper_may_begin_anew(
             tv.enter("yes")
         tv.wait_for_screen("language", APPLIED)
         assert len(json.loads(tv.node.succeed("mojomail person list --json"))) == left
+        assert tv.node.execute(f"grep -rqs 'Subject: {FIRST}' /srv/mail").code == 1 - left
         tv.go_through({"keeper.password": KEEPER})
         tv.set_up()
         tv.finish()
@@ -323,6 +326,57 @@ def test_only_the_keepers_password_opens_the_menu(tv: WizardRoom) -> None:
     tv.wait_for_screen("test", APPLIED)
     tv.finish()
     assert [one["login"] for one in json.loads(tv.node.succeed("mojomail person list --json"))] == ["ravi"]
+
+
+@pytest.mark.long
+def test_a_password_left_for_later_is_given_from_the_menu_and_mail_comes(tv: WizardRoom, world: World) -> None:
+    open_account(world)
+    tv.go_through({**TYPED, "people.0.accounts.0.password": ""})
+    assert findings(tv.set_up())[ADDRESS] == "wait"
+    tv.finish()
+    tv.open_menu(KEEPER)
+    tv.enter("secret")
+    tv.wait_for_screen("secret.address")
+    tv.node.key("esc")
+    tv.wait_for_state_screen()
+    tv.open_menu(KEEPER)
+    tv.enter("secret")
+    assert tv.wait_for_screen("secret.address")["choices"] == [ADDRESS]
+    tv.enter(ADDRESS)
+    for password, mark in ((letters(16), "trouble"), (SECRET, "ok")):
+        tv.wait_for_screen("secret.password")
+        tv.enter(password)
+        told = tv.wait_for_findings()
+        assert findings(told)[ADDRESS] == mark, told["lines"]
+        if mark == "trouble":
+            tv.enter("secret.password")
+    tv.finish()
+    assert not [path for path in tv.answered() if path.startswith("secret")]
+    assert_receives(tv)
+
+
+@pytest.mark.long
+def test_somebody_who_is_there_gets_a_further_address_from_the_menu(tv: WizardRoom, world: World) -> None:
+    open_account(world)
+    tv.go_through({path: value for path, value in TYPED.items() if "accounts" not in path})
+    tv.set_up()
+    tv.finish()
+    tv.open_menu(KEEPER)
+    assert "secret" not in tv.told()["choices"], "nobody has an address whose password could be changed"
+    tv.enter("further")
+    assert tv.wait_for_screen("further.login")["choices"] == ["asha"]
+    tv.enter("asha")
+    tv.wait_for_screen("further.address")
+    tv.enter(ADDRESS)
+    tv.wait_for_screen("further.password")
+    tv.enter(SECRET)
+    told = tv.wait_for_findings()
+    assert findings(told)[ADDRESS] == "ok", told["lines"]
+    tv.finish()
+    assert not [path for path in tv.answered() if path.startswith("further")]
+    (account,) = json.loads(tv.node.succeed("mojomail account list --json"))
+    assert (account["login"], account["address"]) == ("asha", ADDRESS)
+    assert_receives(tv)
 
 
 # ---- figures

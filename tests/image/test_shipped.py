@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.imagefiles import has, look, root_of
+from tests.imagefiles import has, look, read_from_boot, root_of
 from tests.lab import control
 from tests.lab.processes import run
 from tests.lab.qemu import LANES, boot_files
@@ -75,3 +75,17 @@ def test_nothing_of_the_lab_is_in_the_initramfs(image: Path, tmp_path: Path) -> 
     text = packed[:start] + (tmp_path / "unpacked").read_bytes()
     assert b"switch_root" in text
     assert [mark for mark in MARKS if mark in text] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("cmdline=cmdline-pal.txt", "video=Composite-1:720x576@50ie,tv_mode=PAL"),
+        ("cmdline=cmdline-ntsc.txt", "video=Composite-1:720x480@60ie,tv_mode=NTSC"),
+    ],
+)
+def test_one_line_in_tv_txt_shows_the_node_on_an_old_tv(image: Path, line: str, words: str) -> None:
+    assert "include tv.txt" in read_from_boot(image, "config.txt").splitlines()
+    assert f"#{line}" in read_from_boot(image, "tv.txt").splitlines()
+    named = read_from_boot(image, line.partition("=")[2])
+    assert named.split() == [*read_from_boot(image, "cmdline.txt").split(), words]

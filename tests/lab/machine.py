@@ -63,7 +63,7 @@ class Machine(Hands):
     wires       the directory of the network cards' sockets (see qemu.network); inside `work` when None
     power_cuts  record every write, for power_cut(); such a machine has no snapshots
     append      to add to the kernel's command line
-    control     False: no control channel; the machine is as shipped, and cannot be asked anything
+    control     False: no control channel, as shipped; the machine cannot be asked anything
     vnc         show the screen on a free port of 127.0.0.1, see `vnc_port`
     seed        noted in the failure bundle
     """

@@ -19,6 +19,7 @@ from imagebuilder import namespace
 from imagebuilder.archives import download, resolve, unpack
 from imagebuilder.cache import Cache, default_cache
 from imagebuilder.durable import sync_filesystem
+from imagebuilder.errors import MojoError
 from imagebuilder.indexes import Indexes, debian_sources, host_architecture
 from imagebuilder.layers import digest_of, remove_tree
 from imagebuilder.settings import AptSettings
@@ -73,7 +74,8 @@ class PackageTree:
         place = cache.path / self.name
         place.mkdir(exist_ok=True)
         # Not the lock of builds, which can take an hour: nothing here gets in their way.
-        with (place / "making.lock").open("a") as lock:
+        # One for all trees, as they share the downloads.
+        with (cache.path / "trees.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             indexes = indexes_of(cache)
             if not indexes.present:
@@ -95,7 +97,7 @@ class PackageTree:
 
     def main(self) -> int:
         """Make the tree ahead of time: what `module` does when it is run. Returns the exit code."""
-        return namespace.enter(self._print)
+        return _in_one_line(lambda: namespace.enter(lambda: _in_one_line(self._print)))
 
     def _print(self) -> int:
         print(self.make())
@@ -116,6 +118,15 @@ class PackageTree:
         self.complete(partial)
         sync_filesystem(partial)
         partial.rename(final)
+
+
+def _in_one_line(work: Callable[[], int]) -> int:
+    """Do it; an error is one line that says what mends it, for whoever started us to show."""
+    try:
+        return work()
+    except MojoError as error:
+        print(str(error).replace("\n  hint: ", ": ").replace("\n", " "), file=sys.stderr)
+        return error.exit_code
 
 
 def _remove_old(current: Path) -> None:

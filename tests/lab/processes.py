@@ -28,6 +28,10 @@ PACKAGES = {
     "mcopy": "mtools",
     "debugfs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+    "chroot": "coreutils",
 }
 """Programs that a host may lack, and the Debian package that has each."""
 

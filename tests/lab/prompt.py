@@ -23,6 +23,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from imagebuilder.cache import default_cache
 from tests.lab import processes
 from tests.lab.control import ControlError
 from tests.lab.daemontree import ensure_tree
@@ -34,7 +35,6 @@ from tests.lab.sim import Sim
 from tests.lab.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
-HISTORY = Path("~/.cache/mojomail/lab-history").expanduser()
 BOOT_LIMIT = 1500.0
 """Seconds after which nobody waits for the boot any more."""
 SIM_PIN = "4242"
@@ -88,8 +88,13 @@ def open_pages(stack: ExitStack, world: World) -> tuple[Forward, Forward]:
     webmail = stack.enter_context(world.village.forward(WEBMAIL))
     try:
         wizard = world.village.forward(WIZARD, here=WIZARD)
-    except OSError:  # somebody else has it here
+    except OSError:
         wizard = world.village.forward(WIZARD)
+        print(
+            f"Port {WIZARD} of this machine is taken: the node's first page leads to whoever has it. Open the wizard by"
+            f" its own address, or end that one (ss -ltnp 'sport = {WIZARD}' names it).",
+            flush=True,
+        )
     return webmail, stack.enter_context(wizard)
 
 
@@ -116,19 +121,23 @@ def _minutes(node: Machine) -> int:
 
 def report_boot(node: Machine, world: World | None) -> None:
     """Say when the machine is up, while the prompt is already there, and let it trust the far providers."""
-    with suppress(MachineFailure, ControlError):
+    try:
         seconds = node.wait_for_login(BOOT_LIMIT)
         print(f"\n{node.name} is up, {seconds:.0f} s after power-on", flush=True)
         if world is not None:
             node.wait_for_control(BOOT_LIMIT)
             world.trusted_by(node)
+    except (MachineFailure, ControlError) as error:
+        if node.is_on:  # who switches it off knows
+            print(f"\n{node.name} does not come up: {str(error).splitlines()[0]}", flush=True)
 
 
 def prompt(names: dict[str, Any]) -> None:
     """A Python prompt with completion and a history, until Ctrl-D."""
-    HISTORY.parent.mkdir(parents=True, exist_ok=True)
+    history = default_cache().path / "lab-history"
+    history.parent.mkdir(parents=True, exist_ok=True)
     with suppress(OSError):
-        readline.read_history_file(HISTORY)
+        readline.read_history_file(history)
     readline.set_completer(rlcompleter.Completer(names).complete)
     readline.parse_and_bind("tab: complete")
     try:
@@ -137,7 +146,7 @@ def prompt(names: dict[str, Any]) -> None:
         pass
     finally:
         with suppress(OSError):
-            readline.write_history_file(HISTORY)
+            readline.write_history_file(history)
 
 
 def main(arguments: list[str] | None = None) -> int:

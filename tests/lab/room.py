@@ -207,12 +207,16 @@ class WizardRoom:
     def set_up(self) -> Told:
         """From the summary to the findings."""
         self.enter("start")
-        told = self.wait_for(
+        told = self.wait_for_findings()
+        self.picture(f"{len(self.seen) + 2:02}-{told['screen']}")
+        return told
+
+    def wait_for_findings(self) -> Told:
+        """Wait until everything is in force and tried out, or could not be."""
+        return self.wait_for(
             "everything to be tried out", lambda now: now["screen"] in ("test", "trouble") and now["field"] == "choice",
             APPLIED,
         )  # fmt: skip
-        self.picture(f"{len(self.seen) + 2:02}-{told['screen']}")
-        return told
 
     def finish(self) -> None:
         """From the findings, or from how to join, to the state screen."""

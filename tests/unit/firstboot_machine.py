@@ -12,7 +12,7 @@ from firstboot.durable import Disk
 from firstboot.journal import Journal
 from firstboot.process import Done
 from firstboot.screens import Screen
-from firstboot.surroundings import Provider, Surroundings
+from firstboot.surroundings import KnownAccount, Provider, Surroundings
 from firstboot.wizard import Wizard
 
 NOW = datetime(2026, 11, 22, 14, 5, tzinfo=ZoneInfo("Asia/Kolkata"))
@@ -34,11 +34,14 @@ class MadeUp(Surroundings):
         seen: Sequence[str] = (),
         logins: Sequence[str] = (),
         taken: Mapping[str, str] | None = None,
+        people: Mapping[str, str] | None = None,
+        accounts: Sequence[KnownAccount] = (),
     ) -> None:
         super().__init__(Path("/"), Programs())
         self._radios, self._sockets, self._modem = list(radios), list(sockets), modem
         self._tethers, self._plugged, self._networks = list(tethers), plugged, list(seen)
-        self._people, self._addresses = frozenset(logins), taken or {}
+        self._named = dict.fromkeys(logins, "Somebody") | dict(people or {})
+        self._held = [*accounts, *(KnownAccount(address, login) for address, login in (taken or {}).items())]
 
     def radios(self) -> list[str]:
         return list(self._radios)
@@ -69,11 +72,17 @@ class MadeUp(Surroundings):
     def seen_networks(self) -> list[str]:
         return self._networks
 
+    def people(self) -> Mapping[str, str]:
+        return self._named
+
+    def accounts(self) -> Sequence[KnownAccount]:
+        return self._held
+
     def logins(self) -> frozenset[str]:
-        return self._people
+        return frozenset(self._named)
 
     def addresses_taken(self) -> Mapping[str, str]:
-        return self._addresses
+        return {one.address.lower(): one.login for one in self._held}
 
     def now(self, zone: str) -> datetime:
         return NOW.astimezone(ZoneInfo(zone))

@@ -21,23 +21,25 @@ import cairo
 from firstboot.actions import CAN_WAIT
 from firstboot.aside import Aside, unbroken
 from firstboot.join import Join
+from firstboot.journal import State
 from firstboot.later import Later
 from firstboot.pages import GROUPS
 from firstboot.screens import Screen
 from firstboot.status import Status
 from firstboot.steps import plan
-from firstboot.texts import texts
+from firstboot.surroundings import KnownAccount
+from firstboot.texts import languages, texts
 from firstboot.tv.canvas import Canvas
 from firstboot.tv.drawing import Painter, Spots
 from firstboot.tv.editing import entry_for
 from firstboot.tv.stateview import StateView
 from firstboot.tv.theme import Theme
+from firstboot.wizard import Wizard
 from firstboot.work import Finding, Progress
 from tests.unit import firstboot_worst
-from tests.unit.firstboot_machine import VILLAGE, MadeUp, walk, wizard_at
+from tests.unit.firstboot_machine import VILLAGE, MadeUp, journal_at, walk, wizard_at
 
 SIZES = ((1920, 1080), (1280, 720), (720, 576))
-LANGUAGES = ("en", "hi", "kn")
 GOLDEN = (
     *(("en", (1280, 720), "link.kind"), ("hi", (720, 576), "keeper.password"), ("kn", (720, 576), "ready")),
     *(("kn", (1920, 1080), "test"), ("hi", (1280, 720), "state"), ("en", (720, 576), "state")),
@@ -50,7 +52,7 @@ WORST_JOIN = Join(
     *(firstboot_worst.WIFI, firstboot_worst.PASSPHRASE),
     *(f"https://{firstboot_worst.NODE}.home.arpa", "https://192.168.178.123"),
 )
-WORST_STATUS = Status("down", 12_345, NOW - 86_400 * 123, 180_000_000, 104, CAN_WAIT)
+WORST_STATUS = Status("down", 12_345, NOW - 86_400 * 123, 280_000_000, 104, secrets_left=True, left=CAN_WAIT)
 TOUCH = 3.0
 """Lines that inks of two texts may share: marks below letters reach into the next line."""
 
@@ -95,12 +97,54 @@ def screens(language: str, given: dict[str, str], around: MadeUp, aid: str) -> I
         found.append(wizard.screen())
         wizard.show_faults("mojomail.yaml", firstboot_worst.FAULTS)
         found.append(wizard.screen())
-        menu = Later(wizard.answers, lambda password: password == "right")
+        somebody = MadeUp(taken={"asha@gmail.com": "asha"}, people={"asha": "Asha"})
+        menu = Later(wizard.answers, lambda password: password == "right", somebody)
         for answer in ("wrong", "right", "anew", "erase"):
             found.append(menu.screen())
             menu.answer(menu.at, answer)
         found.append(menu.screen())
-    yield from {(screen.at, screen.title, screen.value, screen.look): screen for screen in found}.values()
+        found[:0] = later_screens(wizard, Path(folder))
+    yield from {(one.at, one.title, one.value, one.look, one.lines): one for one in found}.values()
+
+
+def later_screens(wizard: Wizard, folder: Path) -> Iterator[Screen]:
+    """What the keeper sees who changes an account."""
+    long = "asha.ramachandran@panchayat.example.org"
+    known = [KnownAccount(long, "asha", complete=False), KnownAccount("asha@outlook.com", "asha", by_token=True)]
+    around = MadeUp(people={"asha": "Asha Ramachandran"}, accounts=known)
+    for chapter in ("secret", "further"):
+        start = State(answers=wizard.answers, chapter=chapter)
+        later = Wizard(journal_at(folder / chapter), around, start=start)
+        yield later.screen()
+        later.answer("secret.address", "asha@outlook.com")
+        yield later.screen()
+        given = {
+            "secret.address": long,
+            "secret.password": PASSWORD,
+            "further.address": f"second-{long}",
+            "further.password": PASSWORD,
+        }
+        yield from shown(later, given)
+        later.report(Progress((), "people"))
+        yield later.screen()
+        later.applied("mojomail database prepare failed with exit code 3: database is locked")
+        yield later.screen()
+        later.answer("trouble", "change")
+        yield later.screen()
+        later.answer("ready", "start")
+        later.applied()
+        given = {"address": f"second-{long}"}
+        later.tried([Finding("link", "link_ok", "ok"), Finding("account", "account_token", "wait", given)])
+        yield later.screen()
+        later.tried([Finding("link", "link_ok", "ok"), Finding("account", "account_later", "wait", given)])
+        yield later.screen()
+
+
+def shown(wizard: Wizard, given: dict[str, str]) -> list[Screen]:
+    """The screens of questions that are answered as given, or as Enter would."""
+    found: list[Screen] = []
+    walk(wizard, given, look=found.append)
+    return found
 
 
 def lists_of_findings(language: str) -> dict[str, list[Finding]]:
@@ -207,7 +251,7 @@ def paint(canvas: Canvas, screen: Screen, beside: Aside | None = None) -> Spots:
 
 
 def audit() -> None:
-    for language in LANGUAGES:
+    for language in languages():
         usual = [(screen, None) for screen in usual_screens(language)]
         beside = aside(language, firstboot_worst.WIFI, firstboot_worst.PASSPHRASE)
         listed = [*usual, *((screen, beside) for screen in worst_screens(language))]

@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from firstboot.aside import Aside
+from firstboot.texts import languages
 from firstboot.tv.canvas import Canvas
 from firstboot.tv.console import Console
 from firstboot.tv.devices import Input
@@ -70,10 +71,12 @@ def main() -> None:
     bits, stride = int(sys.argv[1]), int(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
         wizard = wizard_at(Path(folder))
-        deeds = [key(DOWN), key(ENTER), key(ESC), key(DOWN), key(ENTER)]  # Hindi, back, Kannada
+        hindi, kannada = languages().index("hi"), languages().index("kn")
+        deeds = [*[key(DOWN)] * hindi, key(ENTER), key(ESC), *[key(DOWN)] * (kannada - hindi), key(ENTER)]
         deeds += [key(ENTER)] * 3  # keyboard, place, clock
         deeds += [*text("Ram!"), key(BACKSPACE), *text("Pur"), key(ENTER)]
-        deeds += [*text("Keeper's \\ {1}"), key(ENTER)]
+        pulled = [Input("key", code=LEFT_SHIFT, value=1), Input("gone")]  # a keyboard with Shift down, and put back
+        deeds += [*text("Keep"), pulled, *text("er's \\ {1}"), key(ENTER)]
         deeds += [[Input("place", x=0.5, y=0.99)], [Input("move", x=0.1, y=-0.2)], [Input("wake")]]
         hands = Hands(deeds)
         output = Output(Path(folder))

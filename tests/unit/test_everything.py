@@ -14,7 +14,12 @@ MAKE = """#!/bin/sh
 for word; do part=$word; done
 echo "made $part"
 case " $BROKEN " in *" $part "*) exit 2 ;; esac
-case " $ENDLESS " in *" $part "*) kill -TERM $PPID ;; esac
+case " $ENDLESS " in *" $part "*)
+	trap 'echo "ended $part"; kill $!; exit 1' TERM
+	sleep 60 > /dev/null 2>&1 &
+	kill -TERM $PPID
+	wait ;;
+esac
 """
 
 REPORT = """#!/bin/sh
@@ -39,19 +44,20 @@ def run(place: Path, **switches: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": path, "XDG_CACHE_HOME": str(place / "cache")} | switches,
         text=True,
         capture_output=True,
+        timeout=30,
     )
 
 
-PARTS = ["check", "test-node", "test-build", "image", "test-flows"]
+PARTS = ["test-node", "test-build", "image", "check", "test-flows"]
 
 
 @pytest.mark.parametrize(
     ("broken", "made", "codes", "ends"),
     [
         ("", PARTS, ["0"] * 5, ""),
-        ("check", PARTS, ["2", "0", "0", "0", "0"], "failed: check\n"),
-        ("test-build test-flows", PARTS, ["0", "0", "2", "0", "2"], "failed: test-build test-flows\n"),
-        ("image", PARTS[:-1], ["0", "0", "0", "2", "none"], "failed: image test-flows\n"),
+        ("check", PARTS, ["0", "0", "0", "2", "0"], "failed: check\n"),
+        ("test-build test-flows", PARTS, ["0", "2", "0", "0", "2"], "failed: test-build test-flows\n"),
+        ("image", PARTS[:-1], ["0", "0", "2", "0", "none"], "failed: image test-flows\n"),
         ("report", PARTS, ["0"] * 5, "failed: report\n"),
     ],
 )
@@ -71,8 +77,9 @@ def test_parts(broken: str, made: list[str], codes: list[str], ends: str, tmp_pa
 def test_run_that_is_ended_reports_all_the_same_what_it_has_found(tmp_path: Path) -> None:
     done = run(tmp_path, ENDLESS="test-build")
     assert done.returncode == 130
+    assert done.stdout.index("ended test-build") < done.stdout.index("reported"), "the part may say what it found"
     assert "reported -m tests.report" in done.stdout
     rows = [line.split("\t") for line in (tmp_path / "tests/out/parts.tsv").read_text().splitlines()]
     assert [(name, code) for name, _, code in rows] == [
-        ("check", "0"), ("test-node", "0"), ("test-build", "interrupted")
+        ("test-node", "0"), ("test-build", "interrupted")
     ]  # fmt: skip

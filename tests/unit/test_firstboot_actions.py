@@ -38,6 +38,8 @@ def apply(settings: Settings, site: Site) -> list[str]:
 
 def test_a_village_is_set_up(tmp_path: Path) -> None:
     programs = Programs(NOBODY)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/locale.gen").write_text("# Made from this:\nen_IN.UTF-8 UTF-8\nkn_IN.UTF-8 UTF-8\n")
     apply(village(tmp_path), site_at(tmp_path, programs))
     text = {name: (tmp_path / name).read_text() for name in ("etc/hostname", "etc/timezone", "etc/default/locale")}
     assert text["etc/hostname"] == "rampur\n" and text["etc/timezone"] == "Asia/Kolkata\n"
@@ -109,6 +111,15 @@ def test_phones_are_let_in_again_as_soon_as_the_firewall_is_loaded(tmp_path: Pat
     assert let_in == [("nft", "-f", "/etc/nftables.conf")] * 2
 
 
+@pytest.mark.parametrize("done", [Done(1, "", "syntax error"), Done(124, "", "nft did not end in 60 seconds")])
+def test_a_firewall_that_is_not_taken_is_trouble_and_phones_still_get_in(tmp_path: Path, done: Done) -> None:
+    programs, let_in = Programs({"nft -f": done}), list[str]()
+    site = replace(site_at(tmp_path, programs), after_firewall=lambda: let_in.append("phones"))
+    with pytest.raises(SystemFault, match=f"exit code {done.code}: {done.said}"):
+        site.load_firewall("network").apply()
+    assert let_in == ["phones"]
+
+
 def test_the_access_point_speaks_wpa2_alone_and_protects_no_management_frames() -> None:
     point = AccessPoint("IN", "Rampur; Post", " pass\\word ")
     settings = Settings("en", "us", "Asia/Kolkata", "rampur", point, "", Link("none"), ())
@@ -122,7 +133,7 @@ def test_the_access_point_speaks_wpa2_alone_and_protects_no_management_frames() 
     ("link", "lines"),
     [
         (Link("dongle", apn="jionet", pin="0042"), ("type=gsm", "apn=jionet", "pin=0042", "metered=1")),
-        (Link("dongle", apn="jionet"), ("[ppp]", "lcp-echo-interval=20", "lcp-echo-failure=3")),
+        (Link("dongle", apn="jionet"), ("[ppp]", "lcp-echo-interval=30", "lcp-echo-failure=4")),
         (Link("phone"), ("driver=rndis_host;cdc_ether;cdc_ncm;ipheth;", "zone=uplink")),
         (Link("ethernet"), ("interface-name=eth1;", "method=auto")),
         (Link("wifi", wifi="School", passphrase="good-pass"), ("ssid=School", "psk=good-pass", "interface-name=wlan0")),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from firstboot import service
+from firstboot import service, watching
 from firstboot.actions import actions
 from firstboot.answers import Answers
 from firstboot.durable import Disk
@@ -191,18 +188,8 @@ def test_the_last_screen_is_not_left_before_the_end_is_marked(tmp_path: Path) ->
     assert journal.done()
 
 
-@pytest.fixture
-def watching(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The program of the state screen, without the pictures that this Python cannot draw."""
-    pictures = ModuleType("firstboot.tv.statefront")
-    monkeypatch.setattr(pictures, "StateFront", None, raising=False)
-    monkeypatch.setitem(sys.modules, "firstboot.tv.statefront", pictures)
-    monkeypatch.delitem(sys.modules, "firstboot.watching", raising=False)
-    return importlib.import_module("firstboot.watching")
-
-
 def test_setting_up_anew_is_begun_or_not_begun_and_goes_on_after_a_cut(
-    tmp_path: Path, watched: Watched, watching: ModuleType, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(tmp_path / "node", Seal(), watched)
     wizard = Wizard(journal, MadeUp())
@@ -221,14 +208,14 @@ def test_setting_up_anew_is_begun_or_not_begun_and_goes_on_after_a_cut(
         if state.erase:
             between += done
             asked += 1
-            again = start_node(copy, watching, monkeypatch)
+            again = start_node(copy, monkeypatch)
             assert (again.at, again.language, len(erased)) == ("language", "kn", asked)
             to_the_end(again)
             assert before.done()
     assert asked > between >= 1
 
 
-def start_node(root: Path, watching: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Wizard:
+def start_node(root: Path, monkeypatch: pytest.MonkeyPatch) -> Wizard:
     """Start the node's programs as their units' conditions have it; gives the wizard that asks."""
     programs = Programs()
     wizards: list[Wizard] = []
@@ -244,7 +231,7 @@ def start_node(root: Path, watching: ModuleType, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(watching, "ROOT", root)
     monkeypatch.setattr(watching, "CredentialSeal", Seal)
     monkeypatch.setattr(watching, "run", programs)
-    monkeypatch.setattr(watching, "StateFront", lambda *words, **rest: pytest.fail("the state screen waits for a key"))
+    monkeypatch.setattr(watching, "show_state", lambda *words, **rest: pytest.fail("the state screen waits for a key"))
     if Journal(root, Seal()).done():
         watching.run_state()
         assert programs.calls == [watching.MENU]
@@ -294,7 +281,8 @@ def test_a_finished_set_up_forgets_people_and_the_keepers_password(tmp_path: Pat
 
 def test_every_secret_question_is_known_to_be_one() -> None:
     questions = plan()
-    steps = [*questions.once(), *questions.person, *questions.account]
+    afterwards = (step for chapter in questions.afterwards for step in chapter.steps)
+    steps = [*questions.once(), *questions.person, *questions.account, *afterwards]
     assert [step.id for step in steps if step.secret != is_secret(step.id)] == []
 
 
@@ -309,7 +297,8 @@ def test_a_journal_that_cannot_be_read_is_said_to_be(tmp_path: Path) -> None:
 def test_a_cut_while_secrets_are_taken_off_the_card_leaves_a_file_that_the_next_start_finishes(
     tmp_path: Path, watched: Watched
 ) -> None:
-    text = f'name: rampur\nkeeper:\n  password: {SECRETS[0]}\nnetwork:\n  wifi: {{passphrase: "{SECRETS[1]}"}}\n'
+    text = f"name: rampur # {SECRETS[2]}\nkeeper:\n  #password: {SECRETS[3]}\n  password: {SECRETS[0]}\n"
+    text += f'network:\n  wifi: {{passphrase: "{SECRETS[1]}"}}\n'
     file = tmp_path / "node/mojomail.yaml"
     file.write_text(text)
     assert redact(file, disk=watched)
@@ -319,7 +308,7 @@ def test_a_cut_while_secrets_are_taken_off_the_card_leaves_a_file_that_the_next_
         redact(copy / "mojomail.yaml")
         redact(copy / "mojomail.yaml")
         left = (copy / "mojomail.yaml").read_text()
-        assert left == file.read_text() and left.startswith("name: rampur\n")
+        assert left == file.read_text() and left.startswith("name: rampur \nkeeper:\n  password: ")
         assert not redact(copy / "mojomail.yaml")
     for path, data in everywhere(tmp_path / "copies" / str(watched.count - 1)):
         assert not [secret for secret in SECRETS if secret.encode() in data], path
@@ -338,3 +327,25 @@ def test_secrets_are_gone_from_every_block_before_the_file_is_written_anew(tmp_p
     watched.on_copy = look
     redact(file, disk=watched)
     assert SECRETS[0].encode() not in olds[-1], "the old blocks hold none when they are let go"
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 0}', "\x00"], ids=["empty", "list", "old", "nought"])
+def test_plain_text_tells_what_is_wrong_with_the_card_and_begins_once_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    journal = Journal(tmp_path, Seal(), Quick())
+    journal.folder.mkdir(parents=True)
+    journal.path.write_text(text)
+    begun: list[object] = []
+
+    def mend(seconds: float) -> None:
+        assert "The set-up cannot begin:" in capsys.readouterr().out and not begun
+        journal.path.unlink()
+
+    setup = service.Setup(tmp_path)
+    setup.journal, setup.site = journal, site_at(tmp_path)
+    monkeypatch.setattr(setup, "run", lambda wizard, **how: begun.append(wizard.at))
+    monkeypatch.setattr(service, "Setup", lambda: setup)
+    monkeypatch.setattr(service.time, "sleep", mend)
+    monkeypatch.setattr(service, "HARDWARE", 0.0)
+    assert service.run_setup(text=True) == 0 and begun == ["language"]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from firstboot.later import Later
-from firstboot.plaintext import PlainText, Terminal
+from firstboot.plaintext import PlainText
 from firstboot.screens import Choice, Screen
 from firstboot.status import Status, ago, facts, read_status, size
 from firstboot.suggestions import login_from, password
+from firstboot.terminal import Terminal
 from firstboot.texts import texts
 from firstboot.tv import editing
 from firstboot.tv.layouts import BACKSPACE, ENTER, ESC, F1, LEFT_ALT, LEFT_CTRL, LEFT_SHIFT, RIGHT_ALT, TAB, Typist
@@ -134,7 +135,7 @@ def test_the_plain_text_front_end_leads_through_the_whole_set_up(tmp_path: Path)
         elif wizard.at == "test":
             wizard.tried([])
 
-    PlainText(wizard, Terminal(ask, ask, out), lambda: "By phone: ...", pause).run()
+    PlainText(wizard, wizard.screen, Terminal(ask, ask, out), lambda: "By phone: ...", pause).run()
     assert wizard.at == "done" and wizard.answers.get("name") == "hubli"
     assert "! Only small English letters" in out.getvalue() and "By phone: ..." in out.getvalue()
 
@@ -156,7 +157,7 @@ def test_plain_text_does_not_wait_for_an_answer_that_a_phone_has_given(tmp_path:
         return ""
 
     with pytest.raises(KeyboardInterrupt):
-        PlainText(wizard, Terminal(ask, ask, io.StringIO(), wait), lambda: "", lambda: None).run()
+        PlainText(wizard, wizard.screen, Terminal(ask, ask, io.StringIO(), wait), lambda: "", lambda: None).run()
     assert "name" not in asked and wizard.answers.get("name") == "hubli"
 
 
@@ -173,14 +174,14 @@ def test_plain_text_does_not_wait_for_an_answer_that_a_phone_has_given(tmp_path:
     ],
 )
 def test_the_keepers_menu_opens_by_the_password_alone(values: tuple[str, ...], outcome: str, tmp_path: Path) -> None:
-    menu = Later(wizard_at(tmp_path).answers, lambda password: password == "good")
+    menu = Later(wizard_at(tmp_path).answers, lambda password: password == "good", MadeUp())
     for value in values:
         menu.answer(menu.at, value)
     assert menu.at == "done" and menu.outcome == outcome
 
 
 def test_erasing_is_not_what_enter_chooses(tmp_path: Path) -> None:
-    menu = Later(wizard_at(tmp_path).answers, lambda password: True)
+    menu = Later(wizard_at(tmp_path).answers, lambda password: True, MadeUp())
     menu.answer(menu.at, "x")
     menu.answer("menu", "anew")
     assert menu.screen().value == "keep"
@@ -237,6 +238,8 @@ def test_how_long_ago_is_said_in_words(seconds: float, words: str) -> None:
 
 
 def test_trouble_is_marked_on_the_state_screen() -> None:
-    told = facts(Status(link="down", free=10_000_000, celsius=85), 0.0, texts("en"))
+    told = facts(Status(free=9_000_000_000, secrets_left=True), 0.0, texts("en"))
+    assert ("Card", "A file on it still holds passwords", True) in told
+    told = facts(Status(link="down", free=10_000_000, celsius=85, secrets_left=True), 0.0, texts("en"))
     assert [wrong for _, _, wrong in told] == [True, False, False, True, True]
     assert size(7_250_000_000) == "7.2 GB" and size(90_000_000) == "90 MB"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from firstboot import intake, service
+from firstboot.cleaning import FOLDER, MISTAKES
 from firstboot.errors import FaultyFile
-from firstboot.intake import FOLDER, MISTAKES, clean_up, lacking, take_in
+from firstboot.intake import clean_up, lacking, take_in
 from firstboot.keyfiles import keyfiles
 from firstboot.preset import REMOVED, read_preset
 from firstboot.redacting import redact
@@ -242,7 +243,7 @@ class Started:
         monkeypatch.setattr(service, "HARDWARE", 0.0)
         monkeypatch.setattr(service, "LATE_AGAIN", 0.01)
         monkeypatch.setattr(service.Setup, "_work", lambda setup, wizard, network: None)
-        monkeypatch.setattr(service.Setup, "_run_text", lambda setup, wizard, aside: self._sit(wizard))
+        monkeypatch.setattr(service.Setup, "_run_text", lambda setup, wizard, *rest: self._sit(wizard))
         put(root, LEAST + text)
         self.around, self.then = around, list[Callable[[Wizard], object]]()
         self._setup = service.Setup(root)
@@ -506,3 +507,59 @@ class Olds(Quick):
     def rename(self, old: Path, new: Path) -> None:
         self.olds.append(new.read_bytes())
         super().rename(old, new)
+
+
+# ---- files that cannot be read at all
+
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: &x [*x]\n", "mojomail.yaml:1:7: this is used again by its name (write it out in each place)"),
+        ("keeper: &k {password: abcd-efgh-1}\nname: *k\n", "mojomail.yaml:1:9: this is used again by its name"),
+        (ALIASES, "mojomail.yaml:1:5: this is used again by its name"),
+        ("[" * 5000, "mojomail.yaml: settings are too deep below each other"),
+        ("a: {" * 5000, "mojomail.yaml: settings are too deep below each other"),
+    ],
+    ids=["itself", "twice", "ever more", "deep lists", "deep maps"],
+)
+def test_a_file_without_end_is_a_mistake_like_another(text: str, told: str) -> None:
+    assert any(line.startswith(told) for line in mistakes(text)), mistakes(text)[:3]
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """Have the card give nothing back of one file."""
+    read = Path.read_bytes
+
+    def fail(path: Path) -> bytes:
+        if path == file:
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+
+
+def test_a_file_that_the_card_does_not_give_back_is_told_and_written_over_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = put(tmp_path, LEAST)
+    wizard = wizard_at(tmp_path)
+    with monkeypatch.context() as broken:
+        unreadable(broken, file)
+        assert not lacking(wizard, tmp_path)
+        take_in(wizard, tmp_path)
+        assert wizard.at == "preset" and "Input/output error" in wizard.faults[0]
+        finish(wizard)
+    assert SECRETS[0] not in file.read_text() and REMOVED in file.read_text()
+
+
+def test_a_folder_in_place_of_the_file_is_told_and_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / FOLDER / "mojomail.yaml").mkdir(parents=True)
+    network = put(tmp_path, NETWORK_CONFIG, "network-config")
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    assert wizard.at == "preset" and "folder" in wizard.faults[0]
+    finish(wizard)
+    assert PSK not in network.read_text()

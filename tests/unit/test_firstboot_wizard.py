@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from firstboot.answers import Answers
 from firstboot.journal import State
 from firstboot.screens import Screen
 from firstboot.settings import settings_from
+from firstboot.texts import languages
+from firstboot.wizard import Wizard
 from firstboot.work import Finding
-from tests.unit.firstboot_machine import VILLAGE, MadeUp, walk, wizard_at
+from tests.unit.firstboot_machine import VILLAGE, MadeUp, journal_at, walk, wizard_at
 
 
 def test_enter_alone_leads_to_a_working_node(tmp_path: Path) -> None:
@@ -255,7 +258,7 @@ def test_what_could_not_be_applied_can_be_tried_again_or_changed(tmp_path: Path)
 
 
 def test_every_screen_has_words_in_every_language(tmp_path: Path) -> None:
-    for language in ("en", "hi", "kn"):
+    for language in languages():
 
         def look(screen: Screen, language: str = language) -> None:
             words = (screen.title, screen.help, *(choice.label for choice in screen.choices))
@@ -270,3 +273,104 @@ def test_nobody_gets_the_login_of_somebody_who_gets_mail_here_already(tmp_path: 
     walk(wizard, {"people.0.name": "Asha"}, until="people.0.login")
     assert wizard.screen().value == "asha2"
     assert not wizard.answer("people.0.login", "asha") and wizard.screen().problem
+
+
+# ---- the clock
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ("2026-11-22 14:05", None),
+        ("2046-01-01 00:00", None),
+        ("2062-11-22 14:05", "clock_far"),
+        ("2240-11-22 14:05", "clock_far"),
+        ("2926-11-22 14:05", "clock_far"),
+        ("9999-12-31 23:59", "clock_far"),
+        ("0206-11-22 14:05", "clock_past"),
+    ],
+)
+def test_a_mistyped_year_is_asked_again(tmp_path: Path, typed: str, problem: str | None) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, {"clock": "set"}, until="clock_time")
+    assert wizard.answer("clock_time", typed) is (problem is None)
+    assert (wizard.problem.key if wizard.problem else None) == problem
+
+
+@pytest.mark.parametrize("error", [OSError(22, "Invalid argument"), OverflowError(), ValueError()])
+def test_a_clock_that_cannot_be_set_is_said_and_can_be_left_as_it_is(tmp_path: Path, error: Exception) -> None:
+    def refuse(moment: datetime) -> None:
+        raise error
+
+    wizard = Wizard(journal_at(tmp_path), MadeUp(), set_clock=refuse)
+    walk(wizard, {"clock": "set"}, until="clock_time")
+    assert not wizard.answer("clock_time", "2026-11-22 14:05")
+    screen = wizard.screen()
+    assert screen.problem and screen.value == "2026-11-22 14:05"
+    assert wizard.back("clock_time") and not wizard.screen().problem
+    walk(wizard, {"clock": "keep"}, until="ready")
+
+
+# ---- lists of people and addresses
+
+
+@pytest.mark.parametrize("typed", [{}, {"people.1.login": "ravi"}], ids=["half", "whole"])
+def test_emptying_the_first_name_leaves_the_next_person_as_the_first_and_asks_for_all_of_that_one(
+    tmp_path: Path, typed: dict[str, str]
+) -> None:
+    wizard = wizard_at(tmp_path)
+    given = VILLAGE | {"people.1.name": "रवि"}
+    walk(wizard, given | typed, until="ready" if typed else "people.1.login")
+    while wizard.at != "people.0.name":
+        assert wizard.back(wizard.at)
+    assert wizard.answer("people.0.name", "")
+    assert wizard.at == "people.0.name" and wizard.screen().value == "रवि"
+    seen = walk(wizard, {} if typed else {"people.0.login": "ravi"})
+    assert "people.0.login" in seen
+    (person,) = settings_from(wizard.answers).people
+    assert (person.name, person.login, len(person.accounts)) == ("रवि", "ravi", 0)
+    assert len(person.password) >= 8
+
+
+def test_emptying_the_first_address_leaves_the_next_one_as_the_first(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE, until="people.0.accounts.1.imap")
+    while wizard.at != "people.0.accounts.0.address":
+        assert wizard.back(wizard.at)
+    assert wizard.answer(wizard.at, "") and wizard.screen().value == "asha@panchayat.example.org"
+    assert "people.0.accounts.0.imap" in walk(wizard, {"people.1.name": ""})
+    (account,) = settings_from(wizard.answers).people[0].accounts
+    assert (account.address, account.imap) == ("asha@panchayat.example.org", "imap.panchayat.example.org")
+
+
+@pytest.mark.parametrize(
+    ("stop", "asked", "people"),
+    [
+        ("people.1.login", "people.0.more", [("asha", 2)]),
+        ("people.0.accounts.1.imap", "people.0.accounts.0.more", [("asha", 1)]),
+    ],
+)
+def test_nobody_and_no_address_is_left_behind_a_no_to_one_more(
+    tmp_path: Path, stop: str, asked: str, people: list[tuple[str, int]]
+) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE, until=stop)
+    while wizard.at != asked:
+        assert wizard.back(wizard.at)
+    walk(wizard, {asked: "no", "people.0.more": "no"})
+    settings = settings_from(wizard.answers)
+    assert [(person.login, len(person.accounts)) for person in settings.people] == people
+    assert all(account.imap or "gmail" in account.address for account in settings.people[0].accounts)
+
+
+def test_somebody_whom_a_file_gives_in_part_is_asked_for_the_rest_also_with_another_number(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    people = [{"name": "Asha", "login": "asha", "more": "yes", "accounts": [{"address": ""}]}, {"name": "रवि"}]
+    answers = Answers({"people": people})
+    wizard.take(State(answers=answers, given=tuple(path for path, _ in answers.leaves()), preset="mojomail.yaml"))
+    walk(wizard, until="people.1.login")
+    while wizard.at != "people.0.name":
+        assert wizard.back(wizard.at)
+    assert wizard.answer("people.0.name", "")
+    walk(wizard, {"people.0.login": "ravi"})
+    assert [person.login for person in settings_from(wizard.answers).people] == ["ravi"]

@@ -11,7 +11,8 @@ import pytest
 
 from firstboot import service
 from firstboot.applying import Worker
-from firstboot.intake import FOLDER, take_in
+from firstboot.cleaning import FOLDER
+from firstboot.intake import take_in
 from firstboot.join import Join
 from firstboot.keyfiles import LAN_WIFI, LINK, SETUP
 from firstboot.process import Done
@@ -142,7 +143,7 @@ def test_phones_are_let_in_again_straight_after_each_load_of_the_firewall(
     setup.site = site_at(tmp_path, programs)
     wizard.listen(lambda: ended.set() if wizard.at == "done" else None)
     monkeypatch.setattr(service, "PhoneServer", lambda *words: SimpleNamespace(port=8080, close=lambda: None))
-    monkeypatch.setattr(Setup, "_run_text", lambda setup, wizard, aside: ended.wait(10))
+    monkeypatch.setattr(Setup, "_run_text", lambda *words: ended.wait(10))
     setup.run(wizard, text=True, phone=True)
     assert ended.is_set()
     *loads, stop = [number for number, call in enumerate(programs.calls) if call[:2] == ("nft", "-f")]

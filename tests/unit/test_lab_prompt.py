@@ -16,7 +16,7 @@ from tests.lab import prompt
 from tests.lab.dongle import Dongle
 from tests.lab.farside import Internet
 from tests.lab.hands import Hands
-from tests.lab.machine import Machine
+from tests.lab.machine import Machine, MachineFailure
 from tests.lab.room import WizardRoom
 from tests.lab.village import Place
 from tests.lab.world import Wired, World
@@ -72,7 +72,9 @@ def test_everything_has_its_place_said(tmp_path: Path, capsys: pytest.CaptureFix
     assert asked == ["village"] * 2
 
 
-def test_wizard_is_at_another_port_where_its_own_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wizard_is_at_another_port_where_its_own_is_taken_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def make_socket(_name: str, *_kind: int) -> socket.socket:
         raise OSError("there is no node")
 
@@ -80,7 +82,19 @@ def test_wizard_is_at_another_port_where_its_own_is_taken(monkeypatch: pytest.Mo
         monkeypatch.setattr(prompt, "WIZARD", other.getsockname()[1])
         world: Any = SimpleNamespace(village=Place("village", make_socket, None))
         _, wizard = prompt.open_pages(stack, world)
-        assert wizard.address[1] not in (0, other.getsockname()[1])
+        taken = other.getsockname()[1]
+        assert wizard.address[1] not in (0, taken)
+        (line,) = capsys.readouterr().out.splitlines()
+        assert f"Port {taken} of this machine is taken" in line and f"ss -ltnp 'sport = {taken}'" in line
+
+
+@pytest.mark.parametrize(("is_on", "said"), [(True, "node does not come up: the boot is lost"), (False, "")])
+def test_a_boot_that_is_lost_is_said_at_the_prompt(is_on: bool, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    node = create_autospec(Machine, instance=True)
+    node.name, node.is_on = "node", is_on
+    node.wait_for_login.side_effect = MachineFailure("the boot is lost\n  ttyAMA0 | Kernel panic")
+    prompt.report_boot(node, None)
+    assert capsys.readouterr().out.strip() == said
 
 
 def test_a_machine_alone_has_no_webmail_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,3 +53,14 @@ def test_looking_for_the_tests_programs_in_a_new_cache_asks_nobody_and_says_how_
     with pytest.raises(LabError, match=r"not in the cache: \.venv/bin/python -m tests\.lab\.daemontree"):
         FAR_SIDE.find(Cache(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
+
+
+def test_programs_that_cannot_be_fetched_are_told_in_one_line_with_what_mends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("MOJOMAIL_CACHE", str(tmp_path / "new"))
+    with pytest.raises(LabError) as told:
+        FAR_SIDE.ensure()
+    (line,) = str(told.value).splitlines()
+    assert "program not found" in line and "make setup" in line
