@@ -6,20 +6,18 @@
     ravi,Ravi Kumar,kn,,,,,,
 
 The first line names the columns, in any order; `login` and `name` must be there. A second line for a login adds
-another account. Without a password one is made and shown; without a secret the account waits for it. Whose language
-has no texts here is spoken to in English.
+another account. Without a password one is made and shown; without a secret the account waits for it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import re
 from dataclasses import dataclass, field
 
 from .accounts import Draft, add_account, draft, refuse_taken
 from .addresses import nearest, parse_login
-from .catalogue import languages, say, spoken
+from .catalogue import languages, say
 from .database import Database
 from .errors import InputError, Problem, ProblemsError
 from .passwords import check_password, hash_password, make_password
@@ -29,8 +27,6 @@ from .vault import Vault, check_secret, tidy_secret
 
 COLUMNS = ("login", "name", "language", "password", "address", "provider", "secret", "imap", "smtp")
 NEEDED = ("login", "name")
-CODE = re.compile(r"[a-z]{2,3}")
-"""What a language's code in ISO 639 looks like."""
 SIZE_LIMIT = 4 * 1024 * 1024
 """Bytes; 200 people have about 30 kB."""
 
@@ -162,8 +158,6 @@ def _person(
 ) -> NewPerson | None:
     """The person a line is about: a new one, or one of an earlier line; None when the login cannot be."""
     cells = row.cells
-    if CODE.fullmatch(cells.get("language", "")):
-        cells["language"] = spoken(cells["language"])
     try:
         login = parse_login(cells["login"])
     except InputError as error:

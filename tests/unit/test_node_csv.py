@@ -67,18 +67,12 @@ def test_tables_as_spreadsheets_write_them_are_read(village: Village, content: s
     assert [one.name for one in read(village, content)] == ["Asha Devi", "Kumar, Ravi"]
 
 
-def test_a_language_without_texts_here_is_english_and_what_is_none_is_told(village: Village) -> None:
-    people = read(village, "login,name,language\nasha,Asha,ta\nravi,Ravi,kn\nravi,,kn\nasha,,ta\n")
-    assert [one.language for one in people] == ["en", "kn"]
-    assert [found[:2] for found in problems(village, "login,name,language\nasha,Asha,Tamil\n")] == [(2, 3)]
-
-
 def test_everything_that_is_wrong_is_told_at_once_by_line_and_column(village: Village) -> None:
     village.person("mira")
     text = """login,name,language,password,address,provider,secret,imap,smtp
 Asha Devi,Asha,,,,,,,
 mira,Mira,,,,,,,
-ravi,Ravi,Hindi,short,ravi@gmail,,,,
+ravi,Ravi,xx,short,ravi@gmail,,,,
 tara,,,,tara@gmail.com,gmial,,,
 usha,Usha,,,tara@example.org,,,imap.example.org,
 veda,Veda,,,Ravi@Gmail.com,,,,
