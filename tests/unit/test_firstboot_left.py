@@ -10,7 +10,9 @@ import pytest
 
 from firstboot import applying
 from firstboot.actions import CAN_WAIT, Action
+from firstboot.answers import Answers
 from firstboot.applying import Worker, work
+from firstboot.journal import State, left_for_later
 from firstboot.pages import GROUPS
 from firstboot.process import Done
 from firstboot.status import Status, facts
@@ -103,7 +105,7 @@ def test_what_is_left_outlives_a_power_cut_and_the_end_and_stands_on_the_state_s
     work(cut, site)
     assert cut.answer("test", "onward") and cut.answer("join", "finish")
     left = journal_at(tmp_path).load().left
-    assert left == ("people",)
+    assert left == left_for_later(tmp_path) == ("people",)
     for language in languages():
         said = texts(language)
         shown = facts(Status(left=left), 0.0, said)
@@ -125,6 +127,25 @@ def test_people_who_were_left_are_lacking_until_somebody_is_added(
     work(again, site_at(tmp_path))
     again.answer("test", "onward")
     assert journal_at(tmp_path).load().left == left
+
+
+def test_what_is_left_stays_so_while_an_address_is_added_and_that_address_itself_cannot_be_left(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path)
+    journal.save(State(at="done", answers=Answers({"language": "en"}), left=("trust",)))
+    around = MadeUp(people={"asha": "Asha Rao"}, logins=["asha"])
+    start = replace(journal.load(), at="", chapter="further")
+    wizard = Wizard(journal, around, start=start)
+    walk(wizard, {"further.login": "asha", "further.address": "asha@gmail.com"})
+    people = Done(0, '[{"login": "asha"}]')
+    programs = Programs({"mojomail account add": LOCKED, "mojomail person list": people})
+    work(wizard, site_at(tmp_path, programs, around))
+    assert (wizard.at, choices(wizard)) == ("trouble", ["again", "change"])
+    del programs.answers["mojomail account add"]
+    wizard.answer("trouble", "again")
+    work(wizard, site_at(tmp_path, programs, around))
+    assert wizard.at == "test"
+    wizard.answer("test", "onward")
+    assert left_for_later(tmp_path) == ("trust",)
 
 
 @pytest.mark.parametrize("failing", ["mojomail database", "hostname"])
