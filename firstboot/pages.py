@@ -267,7 +267,6 @@ def _test(wizard: Wizard, said: Texts) -> Screen:
         lines=tuple(sorted(left + tried, key=lambda line: WORST_FIRST.index(line.mark))),
         choices=tuple(choices),
         value="onward",
-        can_go_back=False,
     )
 
 

@@ -247,6 +247,18 @@ def test_trying_out_goes_on_when_all_is_well_and_names_what_may_be_mended_when_n
     assert wizard.at == "done"
 
 
+def test_back_from_the_findings_leads_to_the_summary_but_not_while_they_are_found(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE)
+    wizard.applied()
+    assert not wizard.screen().can_go_back and not wizard.back("test")
+    wizard.tried([Finding("link", "link_ok", "ok")])
+    assert wizard.screen().can_go_back and wizard.back("test")
+    assert wizard.at == "ready" and wizard.answers.get("people.0.name")
+    wizard.answer("ready", "start")
+    assert wizard.at == "apply", "and everything comes into force anew"
+
+
 def test_what_could_not_be_applied_can_be_tried_again_or_changed(tmp_path: Path) -> None:
     wizard = wizard_at(tmp_path)
     walk(wizard)
