@@ -180,6 +180,21 @@ class Project:
         return found
 
 
+def inquire(program: str, *words: str | Path, cache: Path | None = None) -> str:
+    """What one of the programs beside this file prints, which look at what was built with the builder's own modules."""
+    named = {"MOJOMAIL_CACHE": str(cache)} if cache else {}
+    done = subprocess.run(
+        [PYTHON, Path(__file__).with_name(program), *words],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | named,
+        text=True,
+        capture_output=True,
+        preexec_fn=end_in_order,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def end_in_order() -> None:
     """For a child before it begins: a build left by a test run that was killed would hold its cache's lock.
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.build.project import PYTHON, ROOT, Project, end_in_order
+from tests.build.project import Project, inquire
 
 PACKAGES = "python3-minimal ssl-cert sqlite3 cron"
 
@@ -50,18 +48,9 @@ def test_standing_in_gives_the_same_tree_as_emulation(project: Project, compared
     project.stage("some-stage", files)
     project.configure(["some-stage"])
     project.build().ok()
-    program = Path(__file__).with_name("twoways.py")
-    done = subprocess.run(
-        [PYTHON, program, project.profile, compared],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        text=True,
-        capture_output=True,
-        preexec_fn=end_in_order,
-    )
-    assert done.returncode == 0, done.stderr
+    told = inquire("twoways.py", project.profile, compared)
     differences = []
-    for layer, (native, emulated) in json.loads(done.stdout).items():
+    for layer, (native, emulated) in json.loads(told).items():
         assert len(native) > 3000, layer
         differences += [
             f"{layer}: {name}: {native.get(name)} with stand-ins, {emulated.get(name)} without"

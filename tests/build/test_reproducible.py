@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from imagebuilder.cache import Cache, default_cache
-from tests.build.project import PYTHON, ROOT, Project
+from tests.build.project import ROOT, Project, inquire
 
 VILLAGE = ROOT / "profiles/village.yaml"
 
@@ -85,13 +83,5 @@ def digest(deploy: Path) -> str:
 
 def listing(cache: Cache) -> dict[str, str]:
     """What the image holds."""
-    done = subprocess.run(
-        [PYTHON, Path(__file__).with_name("listtree.py"), "village"],
-        cwd=ROOT,
-        env=os.environ | {"MOJOMAIL_CACHE": str(cache.path), "PYTHONPATH": str(ROOT)},
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
+    found: dict[str, str] = json.loads(inquire("listtree.py", "village", cache=cache.path))
     return found
