@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from .durable import DISK, Disk, remove_file, write_file
+from .durable import DISK, NEW, Disk, remove_file, write_file
 from .imagersettings import NETWORK, SECRETS, USER_DATA
 from .preset import FILE, may_be_secret
 from .redacting import redact
@@ -39,7 +39,8 @@ def take_away(folder: Path, disk: Disk = DISK, *, whole: bool) -> bool:
         FILE: lambda: clear(FILE, may_be_secret),
         USER_DATA: lambda: clear(USER_DATA, imagers),
         NETWORK: lambda: clear(NETWORK, imagers),
-        MISTAKES: lambda: remove_file(folder / MISTAKES, disk) if (folder / MISTAKES).exists() else None,
+        MISTAKES: lambda: _remove(folder / MISTAKES, disk),
+        MISTAKES + NEW: lambda: _remove(folder / (MISTAKES + NEW), disk),  # a cut came while they were written
     }
     clean = True
     for name, step in steps.items():
@@ -49,6 +50,11 @@ def take_away(folder: Path, disk: Disk = DISK, *, whole: bool) -> bool:
             log.warning("%s: %s", name, error)
             clean = False
     return clean
+
+
+def _remove(path: Path, disk: Disk) -> None:
+    if path.exists():
+        remove_file(path, disk)
 
 
 def leave_clean(root: Path, disk: Disk = DISK) -> bool:

@@ -25,10 +25,12 @@ HARMLESS = re.compile(
     r"|  [\d:/a-f, ]+|  Not automatically fixing this\.|Dirty bit is set\. .*| Automatically removing dirty bit\.|"
     r"|Leaving filesystem unchanged\.|.*: \d+ files, \d+/\d+ clusters"
     r"|Reclaimed \d+ unused clusters? .*|Free cluster summary wrong .*|  Auto-correcting\."
-    r"|/mojomail\.yaml|  Contains a free cluster .*|  File size is \d+ bytes, .*|  Truncating file to \d+ bytes\."
+    r"|/mojomail\.yaml|/mojomail-mistakes\.txt(\.new)?|  Contains a free cluster .*|  File size is \d+ bytes, .*"
+    r"|  Truncating file to \d+ bytes\."
 )
 """What fsck.fat(8) may say after a cut. A FAT has no journal: that it was in use, that its counts are not up to date,
-and that the preset file, which is being replaced, is cut short. Whether anything in that is lost is looked at apart."""
+and that a file which is being written is cut short: the preset file, which is being replaced, or what is wrong with it.
+Whether anything in that is lost is looked at apart."""
 
 
 class CutError(Exception):

@@ -171,6 +171,13 @@ def test_a_provider_can_show_another_certificate(internet: Any, node: Place) -> 
     wait_for(lambda: seen("imap.gmail.com", 993) == "imap.gmail.com")
 
 
+def test_who_sends_is_let_in_right_after_the_certificate_has_changed(internet: Any, node: Place) -> None:
+    for kind in ("nameless", "wrong", "good") * 5:
+        internet.certificate("gmail", kind)
+        with contextlib.suppress(ssl.SSLCertVerificationError), smtp(node, "smtp.gmail.com", login=ASHA) as client:
+            assert client.noop()[0] == 250
+
+
 def test_nobody_can_log_in_without_tls(internet: Any, node: Place) -> None:
     client = imap(node, "imap.example.org", 143, tls=False)
     assert "LOGINDISABLED" in client.capabilities

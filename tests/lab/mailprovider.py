@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -23,7 +24,7 @@ from tests.lab.daemonroot import DaemonRoot
 from tests.lab.habits import Account, ProviderHabits
 from tests.lab.mailboxes import Mailbox
 from tests.lab.milter import Milter
-from tests.lab.processes import LabError, end, run
+from tests.lab.processes import LabError, end, run, short
 from tests.lab.providers import INBOX, Provider, provider_of
 from tests.lab.tokens import TokenBook
 from tests.lab.tokenserver import INTROSPECTION
@@ -108,8 +109,33 @@ class MailProvider:
         """Present another certificate; connections that begin a moment later see it."""
         with self._lock:
             self._show(certificate)
-            for process in self._processes.values():
-                process.send_signal(signal.SIGHUP)
+            if not self.running:
+                return
+            before = self._who_knows_passwords()
+            self._processes["dovecot"].send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + START_LIMIT
+            while self._who_knows_passwords() in ("", before):  # a server of Postfix that finds nobody there dies
+                if time.monotonic() > deadline:
+                    raise LabError(f"dovecot of {self.provider.name} does not take its certificate")
+                time.sleep(0.01)
+            self._processes["postfix"].send_signal(signal.SIGHUP)
+
+    def _who_knows_passwords(self) -> str:
+        """The process that Postfix asks, by the SPID of Dovecot's auth-protocol, which has it in the first lines."""
+        with (
+            socket.socket(socket.AF_UNIX) as caller,
+            short(self.root.inside(f"/var/spool/{self.provider.name}/private/auth")) as name,
+            suppress(OSError),
+        ):
+            caller.settimeout(1.0)
+            caller.connect(name)
+            caller.sendall(b"VERSION\t1\t2\nCPID\t%d\n" % os.getpid())
+            said = b""
+            while (more := caller.recv(4096)) and b"\nDONE\n" not in (said := said + more):
+                pass
+            if found := re.search(rb"^SPID\t(\d+)\n(?s:.*)^DONE$", said, re.MULTILINE):
+                return found[1].decode()
+        return ""
 
     def _render(self, file: str) -> None:
         """Write one configuration file from its template; `{{ }}` in it knows the provider and its present limit."""

@@ -6,13 +6,14 @@ The protocol's source: Sendmail's libmilter/mfdef.h and Postfix's MILTER_README.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.lab.processes import short
 
 # What the filter may do, and which events it does not want (mfdef.h, SMFIF_ and SMFIP_).
 CHANGE_HEADERS, CHANGE_FROM = 0x10, 0x40
@@ -87,11 +88,8 @@ class Milter:
         self.habits = habits
         self._socket = socket.socket(socket.AF_UNIX)
         path.unlink(missing_ok=True)
-        place = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-        try:  # a path that is short enough for any socket (unix(7))
-            self._socket.bind(f"/proc/self/fd/{place}/{path.name}")
-        finally:
-            os.close(place)
+        with short(path) as name:
+            self._socket.bind(name)
         path.chmod(0o666)
         self._socket.listen(64)
         threading.Thread(target=self._accept, name="milter", daemon=True).start()

@@ -21,7 +21,7 @@ from tests.lab.processes import end, start
 SHIPPED = Path(__file__).resolve().parents[2] / "overlay/etc/postfix"
 TAKEN = re.compile(
     r"^(?:compatibility_level|recipient_delimiter|smtp_header_checks|smtp_delivery_status_filter|smtp_data_\w+"
-    r"|smtpd_sasl_(?!path)\w+|smtpd_relay_restrictions|smtpd_reject_footer_maps) *=.*$",
+    r"|smtpd_sasl_(?!path)\w+|service_throttle_time|smtpd_relay_restrictions|smtpd_reject_footer_maps) *=.*$",
     re.MULTILINE,
 )
 """The parameters that are taken from the shipped main.cf."""

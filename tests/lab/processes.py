@@ -172,3 +172,13 @@ def temporary_directory(prefix: str = "mojo-", place: Path | None = None) -> Ite
         if janitor.returncode != 0:
             end(janitor)
             raise LabError(f"{path} could not be removed in {REMOVAL_LIMIT:.0f} s: sudo rm -r {path}")
+
+
+@contextmanager
+def short(path: Path) -> Iterator[str]:
+    """For the block: a name of `path` that is short enough for any UNIX socket (unix(7)); its directory must exist."""
+    place = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{place}/{path.name}"
+    finally:
+        os.close(place)

@@ -77,6 +77,17 @@ class App(smtplib.LMTP):
     ehlo_msg = "ehlo"
 
 
+def at_door(path: Path, log: PostfixLog) -> App:
+    """A mail app that Postfix has greeted."""
+    end = time.monotonic() + LIMIT
+    while True:
+        try:
+            return App(str(path), timeout=LIMIT)
+        except (OSError, smtplib.SMTPException):
+            assert time.monotonic() < end, f"Postfix does not answer at {path}: {log.lines()}"
+            time.sleep(0.05)
+
+
 @dataclass
 class Office:
     """The node's Postfix, with Asha and Ravi."""
@@ -90,14 +101,7 @@ class Office:
 
     def app(self, door: str, login: str) -> App:
         """A mail app that has logged in."""
-        path, end = self.doors / door, time.monotonic() + LIMIT
-        while True:
-            try:
-                app = App(str(path), timeout=LIMIT)
-                break
-            except (OSError, smtplib.SMTPException):
-                assert time.monotonic() < end, f"Postfix does not answer at {path}: {self.log.lines()}"
-                time.sleep(0.05)
+        app = at_door(self.doors / door, self.log)
         app.login(login, PASSWORD)
         return app
 
@@ -185,3 +189,19 @@ def test_without_the_check_a_mail_stays_in_its_app(office: Office) -> None:
     with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
         office.app("submission", "ravi")
     assert refused.value.smtp_code == 454
+
+
+def test_who_writes_while_dovecot_starts_anew_is_let_in_soon_after(tmp_path: Path) -> None:
+    ensure_tree()
+    run, door = tmp_path / "run", tmp_path / "postfix/doors/submission"
+    run.mkdir()
+    with node_postfix(tmp_path / "postfix", run, doors=DOORS, own=SETTINGS) as log:
+        end = time.monotonic() + LIMIT
+        while not any("no SASL authentication mechanisms" in message for _, message in log.lines()):
+            assert time.monotonic() < end, log.lines()
+            with suppress(OSError, smtplib.SMTPException):
+                App(str(door), timeout=1.0).close()
+            time.sleep(0.05)
+        with listening(run / "auth", let_anybody_in), at_door(door, log) as app:
+            app.ehlo()
+            assert app.has_extn("auth")
