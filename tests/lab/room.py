@@ -105,7 +105,7 @@ class WizardRoom:
 
         def leaves(tree: Any, before: str) -> Iterator[str]:
             for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-                nested = isinstance(value, dict | list) and set(value) != {"sealed"}
+                nested = isinstance(value, list) or (isinstance(value, dict) and set(value) != {"sealed"})
                 yield from leaves(value, f"{before}{key}.") if nested else [f"{before}{key}"]
 
         written = self.node.execute(f"cat {JOURNAL}")
