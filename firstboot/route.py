@@ -92,12 +92,26 @@ class Turn:
     moved: str = ""
 
 
+def _stale(answers: Answers, path: str, value: str) -> Iterator[str]:
+    """What another answer at `path` makes untrue: the servers and the password of an address elsewhere, and the
+    password of another Wi-Fi. Kept, they would be used where nobody asks for them any more.
+    """
+    before, (items, _, word) = answers.get(path), path.rpartition(".")
+    if before is None or value == before:
+        return
+    elsewhere = before.rpartition("@")[2].lower() != value.rpartition("@")[2].lower()
+    if word == "address" and (elsewhere or items == "secret"):
+        yield from (f"{items}.{what}" for what in ("imap", "smtp", "password"))
+    elif path == "link.wifi.name":
+        yield "link.wifi.passphrase"
+
+
 def take(answers: Answers, path: str, value: str) -> Turn:
     """Answer one more question. An empty name or address takes its item off the list, and no item is left behind that
     nothing leads to: it would be in force all the same.
     """
-    if path == "secret.address" and value != answers.get(path):
-        answers = answers.without("secret.password")  # it is that of another address
+    for stale in _stale(answers, path, value):
+        answers = answers.without(stale)
     answers = answers.with_answer(path, value)
     listed = re.fullmatch(r"(.+)\.(\d+)\.(\w+)", path)
     if listed is None:

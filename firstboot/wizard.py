@@ -7,7 +7,7 @@ leaves what was in force, and nothing half-changed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -108,7 +108,7 @@ class Wizard:
             if before == DONE:
                 self.state = replace(self.state, at=DONE, answers=self._old, chapter="")
             else:
-                self._save(replace(self.state, at=before))
+                self._save(replace(self.state, at=before, unattended=False))
         self.changed()
         return True
 
@@ -228,11 +228,15 @@ class Wizard:
             self.problem, self.rejected = Problem("clock_stays"), value
             return False
         turn = take(self.answers, self.at, value)
+        gone = dict(self.answers.leaves()).keys() - dict(turn.answers.leaves()).keys()
         self._forget_outdated(turn.answers)
         self.state = replace(self.state, answers=turn.answers)
+        self._ask_again(gone)
         if turn.moved:
             self._forget_moved(turn.moved)
         where = turn.again or self._after(turn.after, spot.step.chapter)
+        if spot.path == "clock_time":  # it runs from now on; who comes by here again sets it back to nothing
+            self.state = replace(self.state, answers=self.answers.with_answer("clock", "keep").without("clock_time"))
         if where == APPLY:
             self._to_apply()
         else:
@@ -240,7 +244,9 @@ class Wizard:
         return True
 
     def _take_clock(self, value: str) -> bool:
-        """Set the clock; whether it could be set."""
+        """Set the clock, unless its own time is taken as it was shown; whether it could be set."""
+        if value == self._suggested.get("clock_time"):
+            return True
         moment = datetime.strptime(value, CLOCK_FORM).replace(tzinfo=ZoneInfo(zone_of(self.answers)))
         try:
             self._set_clock(moment)
@@ -258,10 +264,13 @@ class Wizard:
             names = ("password", "passphrase")
             self._suggested = {p: v for p, v in self._suggested.items() if p.rpartition(".")[2] in names}
 
+    def _ask_again(self, paths: Collection[str]) -> None:
+        """Ask questions although a file has answered them; what stands there, Enter takes."""
+        self.state = replace(self.state, given=tuple(path for path in self.state.given if path not in paths))
+
     def _forget_moved(self, items: str) -> None:
         """Whose number is another one now is asked everything, and is suggested nothing made up for somebody else."""
-        kept = tuple(path for path in self.state.given if not path.startswith(f"{items}."))
-        self.state = replace(self.state, given=kept)
+        self._ask_again([path for path in self.state.given if path.startswith(f"{items}.")])
         self._suggested = {path: made for path, made in self._suggested.items() if not path.startswith(f"{items}.")}
 
     def _after(self, path: str, chapter: str) -> str:
@@ -284,10 +293,11 @@ class Wizard:
         elif self.at == READY and value == "change":
             self._save(replace(self.state, at=CHANGE, returning=True))
         elif self.at == CHANGE:
-            where = next((spot.path for spot in self.spots() if spot.step.chapter == value), "")
-            if not where:
+            asked = [spot.path for spot in self.spots() if spot.step.chapter == value]
+            if not asked:
                 return False
-            self._save(replace(self.state, at=where))
+            self._ask_again(asked)
+            self._save(replace(self.state, at=asked[0]))
         elif self.at == TROUBLE and value in ("again", "change"):
             self._save(replace(self.state, at=APPLY if value == "again" else READY, unattended=False))
         elif self.at == TROUBLE and value == "later" and self.progress.can_wait:

@@ -80,10 +80,13 @@ def _lines(screen: Screen) -> str:
 
 def _form(screen: Screen, said: Texts) -> str:
     back = f'<button class="back" name="back" value="1" formnovalidate>{escape(said.say("keys|back"))}</button>'
+    none = f'<button class="back" name="empty" value="1">{escape(said.say("phone|empty"))}</button>'
+    hides_one = screen.look == "secret" and screen.optional and screen.value and not screen.suggested
     return f"""<form method="post" action="/" autocomplete="off">
 <input type="hidden" name="at" value="{escape(screen.at)}">
 {_input(screen, said)}
 <nav><button class="next" name="next" value="1">{escape(said.say("keys|next"))}</button>
+{none if hides_one else ""}
 {back if screen.can_go_back else ""}</nav></form>"""
 
 
@@ -91,11 +94,12 @@ def _input(screen: Screen, said: Texts) -> str:
     if screen.look in ("text", "secret"):
         hidden = screen.look == "secret" and not screen.suggested
         value = "" if hidden else screen.value
-        note = said.say("keys|suggestion") if screen.suggested else said.say("keys|optional") if screen.optional else ""
+        note = "suggestion" if screen.suggested else "typed" if hidden and screen.value else "optional"
+        shown = said.say(f"keys|{note}") if note != "optional" or screen.optional else ""
         keyboard = 'autocapitalize="none" autocorrect="off" spellcheck="false"'
         named = f'aria-label="{escape(screen.title)}"'
         return f"""<input type="text" name="value" value="{escape(value)}" {keyboard} {named}>
-<small>{escape(note)}</small>"""
+<small>{escape(shown)}</small>"""
     if len(screen.choices) > MANY:
         options = "".join(
             f'<option value="{escape(choice.value)}"{" selected" if choice.value == screen.value else ""}>'

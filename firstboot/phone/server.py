@@ -152,7 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             value = form.get("value", "")
             screen = self.wizard.screen()
-            if screen.look == "secret" and not screen.suggested and not value:
+            if "empty" in form:
+                value = ""
+            elif screen.look == "secret" and not screen.suggested and not value:
                 value = screen.value  # one that was given before is not shown; left alone, it stays
             self.wizard.answer(at, value)
         if self.wizard.at == DONE:

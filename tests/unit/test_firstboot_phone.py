@@ -152,6 +152,19 @@ def test_a_secret_that_was_given_is_not_sent_to_a_phone_and_stays_when_left_alon
     assert pages.wizard.answers.get("keeper.password") == SECRETS[0]
 
 
+def test_a_password_that_may_be_missing_can_be_taken_away_again(pages: Pages) -> None:
+    pages.phone.ask("POST", "/pin", {"pin": PIN})
+    walk(pages.wizard, {"link.kind": "dongle", "link.dongle.pin": "1234"}, until="people.0.name")
+    pages.wizard.back("people.0.name")
+    _, page = pages.phone.ask("GET", "/")
+    assert 'name="empty"' in page and "may stay empty" not in page and "1234" not in page
+    pages.phone.ask("POST", "/", {"at": "link.dongle.pin", "value": ""})
+    assert pages.wizard.answers.get("link.dongle.pin") == "1234", "left alone, it stays"
+    pages.wizard.back("people.0.name")
+    pages.phone.ask("POST", "/", {"at": "link.dongle.pin", "value": "", "empty": "1"})
+    assert pages.wizard.answers.get("link.dongle.pin") == ""
+
+
 def test_what_people_type_cannot_become_markup(tmp_path: Path) -> None:
     wizard = wizard_at(tmp_path)
     walk(wizard, {"network.wifi.name": "<b>&\"'"}, until="network.wifi.passphrase")

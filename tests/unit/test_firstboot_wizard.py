@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import pytest
 from firstboot.answers import Answers
 from firstboot.journal import State
 from firstboot.screens import Screen
-from firstboot.settings import settings_from
+from firstboot.settings import Account, settings_from
 from firstboot.texts import languages
 from firstboot.wizard import Wizard
 from firstboot.work import Finding
-from tests.unit.firstboot_machine import VILLAGE, MadeUp, journal_at, walk, wizard_at
+from tests.unit.firstboot_machine import SECRETS, VILLAGE, MadeUp, journal_at, walk, wizard_at
 
 
 def test_enter_alone_leads_to_a_working_node(tmp_path: Path) -> None:
@@ -316,11 +317,138 @@ def test_a_clock_that_cannot_be_set_is_said_and_can_be_left_as_it_is(tmp_path: P
 
     wizard = Wizard(journal_at(tmp_path), MadeUp(), set_clock=refuse)
     walk(wizard, {"clock": "set"}, until="clock_time")
-    assert not wizard.answer("clock_time", "2026-11-22 14:05")
+    assert not wizard.answer("clock_time", "2026-11-22 14:20")
     screen = wizard.screen()
-    assert screen.problem and screen.value == "2026-11-22 14:05"
+    assert screen.problem and screen.value == "2026-11-22 14:20"
     assert wizard.back("clock_time") and not wizard.screen().problem
     walk(wizard, {"clock": "keep"}, until="ready")
+
+
+def test_a_clock_that_was_set_runs_and_is_not_set_back_by_whoever_comes_by_again(tmp_path: Path) -> None:
+    moments: list[datetime] = []
+    wizard = Wizard(journal_at(tmp_path), MadeUp(), set_clock=moments.append)
+    walk(wizard, {"clock": "set", "clock_time": "2026-11-22 14:20"}, until="ready")
+    assert [f"{moment:%H:%M}" for moment in moments] == ["14:20"]
+    assert wizard.answer("ready", "change") and wizard.answer("change", "place")
+    assert "clock_time" not in walk(wizard, until="ready") and len(moments) == 1
+    walk(wizard)
+    wizard.applied()
+    wizard.tried([])
+    assert wizard.answer("test", "onward")
+    state = replace(journal_at(tmp_path).load(), at="", chapter="place")
+    walk(Wizard(journal_at(tmp_path), MadeUp(), set_clock=moments.append, start=state))
+    assert len(moments) == 1
+
+
+def test_the_clocks_own_time_taken_as_it_was_shown_leaves_the_clock_alone(tmp_path: Path) -> None:
+    moments: list[datetime] = []
+    wizard = Wizard(journal_at(tmp_path), MadeUp(), set_clock=moments.append)
+    walk(wizard, {"clock": "set"}, until="ready")
+    assert not moments
+
+
+# ---- what another answer makes untrue
+
+
+@pytest.mark.parametrize(
+    ("corrected", "asked", "account"),
+    [
+        ("asha@gmail.com", ["password"], Account("asha@gmail.com", "", "", "new password")),
+        ("asha@outlook.com", [], Account("asha@outlook.com", "", "", "")),
+        (
+            "asha@gmall.example",
+            ["imap", "smtp", "password"],
+            Account("asha@gmall.example", "imap.gmall.example", "smtp.gmall.example", "new password"),
+        ),
+        (
+            "ashaa@gmial.example",
+            ["imap", "smtp", "password"],
+            Account("ashaa@gmial.example", "mx.gmial.example", "smtp.gmial.example", "first password"),
+        ),
+    ],
+    ids=["known", "by token", "unknown", "same provider"],
+)
+def test_an_address_elsewhere_has_other_servers_and_another_password(
+    tmp_path: Path, corrected: str, asked: list[str], account: Account
+) -> None:
+    at = "people.0.accounts.0"
+    given = {
+        "people.0.name": "Asha",
+        f"{at}.address": "asha@gmial.example",
+        f"{at}.imap": "mx.gmial.example",
+        f"{at}.password": "first password",
+    }
+    wizard = wizard_at(tmp_path)
+    walk(wizard, given, until=f"{at}.more")
+    while wizard.at != f"{at}.address":
+        assert wizard.back(wizard.at)
+    assert wizard.answer(f"{at}.address", corrected)
+    anew = {} if account.password == "first password" else {f"{at}.password": "new password"}
+    seen = walk(wizard, anew, until="ready")
+    assert [path for path in seen if path.startswith(at)] == [f"{at}.{word}" for word in (*asked, "more")]
+    assert settings_from(wizard.answers).people[0].accounts == (account,)
+
+
+def test_what_a_file_says_of_an_address_elsewhere_is_asked(tmp_path: Path) -> None:
+    at = "people.0.accounts.0"
+    answers = Answers()
+    for path, value in {
+        "people.0.name": "Asha",
+        "people.0.login": "asha",
+        "people.0.password": SECRETS[2],
+        "people.0.language": "en",
+        "people.0.more": "no",
+        f"{at}.more": "no",
+        f"{at}.address": "asha@gmail.com",
+        f"{at}.password": SECRETS[3],
+    }.items():
+        answers = answers.with_answer(path, value)
+    wizard = wizard_at(tmp_path)
+    wizard.take(State(answers=answers, given=tuple(path for path, _ in answers.leaves()), preset="mojomail.yaml"))
+    walk(wizard, until="ready")
+    assert wizard.answer("ready", "change") and wizard.answer("change", "people")
+    assert f"{at}.password" in walk(wizard, {f"{at}.address": "asha@yahoo.com"}, until="ready")
+
+
+def test_another_wifi_has_another_password(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path, MadeUp(radios=("wlan0", "wlan1")))
+    walk(
+        wizard, {"link.kind": "wifi", "link.wifi.name": "School", "link.wifi.passphrase": "school-pass"}, until="ready"
+    )
+    while wizard.at != "link.wifi.name":
+        assert wizard.back(wizard.at)
+    assert wizard.answer("link.wifi.name", "Bakery") and wizard.screen().value == ""
+    walk(wizard)
+    assert settings_from(wizard.answers).link.passphrase == ""
+
+
+def test_what_a_file_has_answered_can_be_changed_from_the_summary(tmp_path: Path) -> None:
+    given = {"network.kind": "wifi", "network.wifi.name": "Rampur", "network.wifi.passphrase": SECRETS[1]}
+    answers = Answers()
+    for path, value in given.items():
+        answers = answers.with_answer(path, value)
+    wizard = wizard_at(tmp_path)
+    wizard.take(State(answers=answers, given=tuple(given), preset="mojomail.yaml"))
+    assert not given.keys() & set(walk(wizard, until="ready"))
+    assert wizard.answer("ready", "change") and wizard.answer("change", "network")
+    seen = walk(wizard, {"network.wifi.name": "Rampur Post"}, until="ready")
+    assert given.keys() <= set(seen) and len(seen) == 4
+    settings = settings_from(wizard.answers)
+    assert settings.access_point is not None
+    assert (settings.access_point.name, settings.access_point.passphrase) == ("Rampur Post", SECRETS[1])
+
+
+def test_whoever_goes_back_from_the_trouble_of_a_file_is_asked_from_then_on(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard)
+    wizard.take(replace(wizard.state, unattended=True))
+    wizard.applied("nothing works")
+    assert wizard.back("trouble") and wizard.at == "ready"
+    assert not journal_at(tmp_path).load().unattended
+    assert wizard.answer("ready", "start")
+    wizard.applied()
+    wizard.tried([Finding("link", "link_none", "trouble")])
+    assert wizard.at == "test", "what was found is shown"
 
 
 # ---- lists of people and addresses
