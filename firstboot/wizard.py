@@ -20,7 +20,8 @@ from .route import Spot, route, take
 from .screens import Screen
 from .sources import listed
 from .steps import Plan, Step, plan
-from .suggestions import CLOCK_FORM, suggest, zone_of
+from .suggested import Suggested
+from .suggestions import CLOCK_FORM, zone_of
 from .surroundings import Surroundings
 from .work import Finding, Progress
 
@@ -42,7 +43,7 @@ class Wizard:
         self._journal, self._set_clock = journal, set_clock
         self._lock = threading.RLock()
         self._listeners: list[Callable[[], None]] = []
-        self._suggested: dict[str, str] = {}
+        self._suggested = Suggested()
         self._providers: dict[str, str] = {}
         self._also: set[str] = set()
         self.problem: Problem | None = None
@@ -164,9 +165,7 @@ class Wizard:
         if given is not None:
             return given, False
         if spot.step.suggest:
-            if spot.path not in self._suggested:
-                self._suggested[spot.path] = suggest(spot.step.suggest, spot.path, self.answers, self.around)
-            return self._suggested[spot.path], True
+            return self._suggested.make(spot.step.suggest, spot.path, self.answers, self.around), True
         if spot.step.source and not spot.step.default:
             return next(iter(self.choices(spot.step)), ""), True
         return spot.step.default, True
@@ -229,11 +228,12 @@ class Wizard:
             return False
         turn = take(self.answers, self.at, value)
         gone = dict(self.answers.leaves()).keys() - dict(turn.answers.leaves()).keys()
-        self._forget_outdated(turn.answers)
+        if turn.answers != self.answers:
+            self._suggested.forget_outdated()
         self.state = replace(self.state, answers=turn.answers)
         self._ask_again(gone)
         if turn.moved:
-            self._forget_moved(turn.moved)
+            self._begin_list_anew(turn.moved)
         where = turn.again or self._after(turn.after, spot.step.chapter)
         if spot.path == "clock_time":  # it runs from now on; who comes by here again sets it back to nothing
             self.state = replace(self.state, answers=self.answers.with_answer("clock", "keep").without("clock_time"))
@@ -255,23 +255,17 @@ class Wizard:
         return True
 
     def forget_suggestions(self) -> None:
-        """What was made up, nobody has seen: it is made up anew, from what there is by then."""
-        self._suggested.clear()
-
-    def _forget_outdated(self, answers: Answers) -> None:
-        """What was made up from earlier answers is made up anew; passwords stay, so that Back does not change them."""
-        if answers != self.answers:
-            names = ("password", "passphrase")
-            self._suggested = {p: v for p, v in self._suggested.items() if p.rpartition(".")[2] in names}
+        """What was made up, nobody has seen."""
+        self._suggested.forget()
 
     def _ask_again(self, paths: Collection[str]) -> None:
         """Ask questions although a file has answered them; what stands there, Enter takes."""
         self.state = replace(self.state, given=tuple(path for path in self.state.given if path not in paths))
 
-    def _forget_moved(self, items: str) -> None:
-        """Whose number is another one now is asked everything, and is suggested nothing made up for somebody else."""
+    def _begin_list_anew(self, items: str) -> None:
+        """Whose number is another one now is asked everything."""
         self._ask_again([path for path in self.state.given if path.startswith(f"{items}.")])
-        self._suggested = {path: made for path, made in self._suggested.items() if not path.startswith(f"{items}.")}
+        self._suggested.forget_under(items)
 
     def _after(self, path: str, chapter: str) -> str:
         spots = self.spots()
