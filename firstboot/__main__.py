@@ -43,14 +43,14 @@ def _run(options: argparse.Namespace) -> int:
 
         return 0 if leave_clean(Path("/")) else SystemFault.exit_code
     from . import service
-    from .preset import read_preset
+    from .preset import read_file
     from .surroundings import Surroundings
 
     if options.command == "setup":
         return service.run_setup(text=options.text)
     if options.command == "later":
         return service.run_later()
-    read_preset(options.file.read_text("utf-8-sig"), Surroundings(), options.file.name)
+    read_file(options.file, Surroundings())
     print(f"{options.file}: in order")
     return 0
 

@@ -40,6 +40,8 @@ _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})*\.[A-Za-z0-9-]{{2,}}")
 HOST = re.compile(rf"{_LABEL}(\.{_LABEL})+(:\d{{1,5}})?")
 NODE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
+JOINER = re.compile(r"(?<=[^\s\u200c\u200d])[\u200c\u200d]")
+"""A sign that joins letters or keeps them apart (U+200D, U+200C), behind a letter: Indian keyboards write it."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def by_password(asked: Question) -> Problem | None:
 
 @_check
 def account_password(asked: Question) -> Problem | None:
-    return None if asked.value.isprintable() else Problem("account_password")
+    return None if is_line(asked.value) else Problem("account_password")
 
 
 def tidy(value: str, kind: str, checks: tuple[str, ...]) -> str:
@@ -217,13 +219,18 @@ def tidy(value: str, kind: str, checks: tuple[str, ...]) -> str:
     return tidied.lower() if {"node_name", "login", "server"} & set(checks) else tidied
 
 
+def is_line(text: str) -> bool:
+    """Whether a text is one line without control characters, as the mail office reads it (mojomail.lines)."""
+    return JOINER.sub("", text).isprintable()
+
+
 def find_problem(asked: Question, *, optional: bool, checks: tuple[str, ...]) -> Problem | None:
     """The first thing that is wrong with an answer, or None."""
     if not asked.value:
         return None if optional else Problem("empty")
     if len(asked.value) > LONGEST:
         return Problem("too_long", {"most": LONGEST})
-    if not asked.value.isprintable():
+    if not is_line(asked.value):
         return Problem("letters")
     for name in checks:
         problem = CHECKS[name](asked)

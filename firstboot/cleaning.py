@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from .durable import DISK, NEW, Disk, remove_file, write_file
 from .imagersettings import NETWORK, SECRETS, USER_DATA
-from .preset import FILE, may_be_secret
+from .preset import FILE, may_be_secret, preset_files
 from .redacting import redact
 from .status import SECRETS_LEFT
 
@@ -35,14 +36,19 @@ def take_away(folder: Path, disk: Disk = DISK, *, whole: bool) -> bool:
         if redact(folder / name, hides, disk, whole=whole):
             log.info("%s: the secrets are taken out", name)
 
+    clean = True
+    try:
+        presets = [path.name for path in preset_files(folder)]
+    except OSError as error:
+        log.warning("%s: %s", folder, error)
+        presets, clean = [FILE], False
     steps: dict[str, Callable[[], None]] = {
-        FILE: lambda: clear(FILE, may_be_secret),
+        **{name: partial(clear, name, may_be_secret) for name in presets},
         USER_DATA: lambda: clear(USER_DATA, imagers),
         NETWORK: lambda: clear(NETWORK, imagers),
         MISTAKES: lambda: _remove(folder / MISTAKES, disk),
         MISTAKES + NEW: lambda: _remove(folder / (MISTAKES + NEW), disk),  # a cut came while they were written
     }
-    clean = True
     for name, step in steps.items():
         try:
             step()

@@ -9,16 +9,12 @@ from pathlib import Path
 from .answers import Answers
 from .cleaning import FOLDER, MISTAKES, leave_clean, take_away
 from .durable import DISK, Disk, write_file
-from .errors import Fault, FaultyFile
+from .errors import FaultyFile
 from .imagersettings import USER_DATA, imager_lacks, read_imager
 from .journal import State
 from .phases import APPLY
-from .preset import FILE, Lacking, Preset, read_preset
-from .surroundings import Surroundings
+from .preset import FILE, Lacking, Preset, find_preset, read_file
 from .wizard import Wizard
-
-LARGEST = 1_000_000
-"""Bytes of a preset file."""
 
 log = logging.getLogger(__name__)
 
@@ -26,30 +22,37 @@ log = logging.getLogger(__name__)
 def take_in(wizard: Wizard, root: Path, disk: Disk = DISK) -> None:
     """Answer what the files on the card answer, or show what is wrong with them. Nothing is half-taken."""
     folder = root / FOLDER
-    imager = read_imager(folder, wizard.around)
-    path = folder / FILE
-    if path.exists():
-        try:
+    try:
+        path = find_preset(folder)
+        if path is None:
+            _take_imagers(wizard, folder)
+        else:
             _take_preset(wizard, path)
-        except FaultyFile as error:
-            log.warning("%s", error)
-            _tell(folder, error.lines(), disk)
-            wizard.show_faults(FILE, error.lines())
-    elif list(imager.leaves()):
-        given = tuple(path for path, _ in imager.leaves())
-        if "keeper.hash" in given:
-            given += ("keeper.password",)
-        wizard.take(State(answers=imager, given=given, preset=USER_DATA))
+    except FaultyFile as error:
+        log.warning("%s", error)
+        _tell(folder, error.lines(), disk)
+        wizard.show_faults(error.file, error.lines())
     clean_up(wizard, root, disk)
+
+
+def _take_imagers(wizard: Wizard, folder: Path) -> None:
+    imager = read_imager(folder, wizard.around)
+    given = tuple(path for path, _ in imager.leaves())
+    if not given:
+        return
+    if "keeper.hash" in given:
+        given += ("keeper.password",)
+    wizard.take(State(answers=imager, given=given, preset=USER_DATA))
 
 
 def lacking(wizard: Wizard, root: Path) -> bool:
     """Whether the files on the card want network hardware that is not there, or not yet."""
-    path, around, before = root / FOLDER / FILE, wizard.around, wizard.state
-    if not path.exists():
-        return imager_lacks(root / FOLDER, around)
+    folder, around, before = root / FOLDER, wizard.around, wizard.state
     try:
-        preset = _read(path, around)
+        path = find_preset(folder)
+        if path is None:
+            return imager_lacks(folder, around)
+        preset = read_file(path, around)
         given = dict(preset.answers.leaves())
         if preset.ask:
             return False
@@ -66,21 +69,8 @@ def lacking(wizard: Wizard, root: Path) -> bool:
     return False
 
 
-def _read(path: Path, around: Surroundings) -> Preset:
-    try:
-        text = path.read_bytes()[:LARGEST].decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise FaultyFile(FILE, [Fault(0, 0, "this is no text in UTF-8", "save it again as UTF-8")]) from None
-    except IsADirectoryError:
-        raise FaultyFile(FILE, [Fault(0, 0, "this is a folder, and no file", "give the file this name")]) from None
-    except OSError as error:
-        why = f"the card does not give this file back: {error.strerror}"
-        raise FaultyFile(FILE, [Fault(0, 0, why, "copy it to the card again, or to another card")]) from None
-    return read_preset(text, around)
-
-
 def _take_preset(wizard: Wizard, path: Path) -> None:
-    preset = _read(path, wizard.around)
+    preset = read_file(path, wizard.around)
     given = tuple(path for path, _ in preset.answers.leaves())
     if "keeper.hash" in given:
         given += ("keeper.password",)
@@ -88,6 +78,7 @@ def _take_preset(wizard: Wizard, path: Path) -> None:
     if not preset.ask:
         state = replace(state, at=APPLY, answers=_fill_in(wizard, preset))
     wizard.take(state)
+    log.info("%s is taken", path.name)
 
 
 def _fill_in(wizard: Wizard, preset: Preset) -> Answers:

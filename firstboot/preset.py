@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .answers import Answers
 from .checks import Problem, Question, find_problem, tidy
@@ -17,9 +18,13 @@ from .steps import Plan, Step, plan
 from .surroundings import Surroundings
 from .texts import texts
 from .yamltree import Mapping as Map
-from .yamltree import Node, Place, Scalar, Sequence, parse
+from .yamltree import Node, Place, Scalar, Sequence, line_and_column, parse
 
 FILE = "mojomail.yaml"
+NAMES = re.compile(r"mojomail\.ya?ml(\.txt)?", re.IGNORECASE)
+"""What such a file may be called. Windows hides the ending .txt, and FAT tells no capital from a small letter."""
+LARGEST = 1_000_000
+"""Bytes of a preset file."""
 REMOVED = "(removed after use)"
 """What stands in the file in place of a secret that is on the node by now."""
 WORDS_NOT_IN_FILE = ("more", "timezone_other", "country_other", "apn_other", "clock", "clock_time")
@@ -274,6 +279,62 @@ class Reader:
         for index in range(self._answers.count("people")):
             if not self._answers.get(f"people.{index}.name"):
                 self._fault(self._maps.get(f"people.{index}", end), f"people.{index}.name is missing")
+
+
+def preset_files(folder: Path) -> list[Path]:
+    """What is called mojomail.yaml in a folder, or nearly so; the right name comes first. Raises OSError."""
+    if not folder.is_dir():
+        return []
+    near = [path for path in folder.iterdir() if NAMES.fullmatch(path.name)]
+    found = [path for path in near if _right(path) or not path.is_dir()]
+    return sorted(found, key=lambda path: (not _right(path), path.name != FILE, path.name))
+
+
+def _right(path: Path) -> bool:
+    return path.name.lower() == FILE
+
+
+def find_preset(folder: Path) -> Path | None:
+    """The preset file in a folder: the one with the right name, or else the only one with nearly that name.
+
+    Raises FaultyFile where nobody can tell which one is meant.
+    """
+    try:
+        found = preset_files(folder)
+    except OSError as error:
+        why = f"the card does not show its files: {error.strerror}"
+        raise FaultyFile(FILE, [Fault(0, 0, why, "copy them to another card")]) from None
+    if not found:
+        return None
+    if _right(found[0]) or len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found)
+    why = f"this file is not on the card, and more than one that may be meant: {names}"
+    raise FaultyFile(FILE, [Fault(0, 0, why, "give the right one this name")])
+
+
+def read_file(path: Path, around: Surroundings) -> Preset:
+    """Read a preset file. Raises FaultyFile with everything that is wrong with it."""
+    file = path.name
+
+    def fault(what: str, hint: str, line: int = 0, column: int = 0) -> FaultyFile:
+        return FaultyFile(file, [Fault(line, column, what, hint)])
+
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            what = f"this file is too large: {size / 1e6:.1f} MB, and settings have at most {LARGEST / 1e6:.0f} MB"
+            raise fault(what, "copy the right file to the card")
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, column = line_and_column(error.object[: error.start].decode("utf-8-sig"))
+        raise fault("from here on this is no text in UTF-8", "save it again as UTF-8", line, column) from None
+    except IsADirectoryError:
+        raise fault("this is a folder, and no file", "give the file this name") from None
+    except OSError as error:
+        why = f"the card does not give this file back: {error.strerror}"
+        raise fault(why, "copy it to the card again, or to another card") from None
+    return read_preset(text, around, file)
 
 
 def read_preset(text: str, around: Surroundings, file: str = FILE) -> Preset:

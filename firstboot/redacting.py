@@ -19,7 +19,7 @@ import yaml
 
 from .durable import DISK, Disk, write_file
 from .errors import FaultyFile
-from .preset import REMOVED, may_be_secret
+from .preset import LARGEST, REMOVED, may_be_secret
 from .yamltree import Mapping, Node, Scalar, parse, scalars
 
 FILL = "x"
@@ -56,6 +56,8 @@ def redact(path: Path, hides: Callable[[str], bool] = may_be_secret, disk: Disk 
     A file that cannot be read as settings is left alone, or, with `whole`, written over from end to end.
     """
     try:
+        if path.stat().st_size > LARGEST:
+            return whole and _blank_large(path, disk)
         data = path.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         return False
@@ -121,6 +123,14 @@ def _blank(path: Path, data: bytes, disk: Disk) -> bool:
     if not data.strip() or data == BLANK.encode():
         return False
     disk.overwrite(path, 0, filler(data))
+    write_file(path, BLANK.encode(), 0o600, disk)
+    return True
+
+
+def _blank_large(path: Path, disk: Disk) -> bool:
+    size = path.stat().st_size
+    for start in range(0, size, LARGEST):
+        disk.overwrite(path, start, FILL.encode() * min(LARGEST, size - start))
     write_file(path, BLANK.encode(), 0o600, disk)
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Union
@@ -11,6 +12,14 @@ import yaml
 from .errors import Fault, FaultyFile
 
 Node = Union["Scalar", "Mapping", "Sequence"]
+DEEPEST = 50
+"""Maps and lists within each other; settings need far fewer, and Python does not bear a thousand."""
+DEEP = "settings are too deep below each other"
+AGAIN = "this is used again by its name"
+HANDLE = "found undefined tag handle"
+TAG = "a text that begins with ! needs quotes"
+"""In place of YAML's own words, which hold the beginning of the text: it may be a password."""
+OUT = "write it out in each place; a text that begins with * needs quotes"
 
 
 @dataclass(frozen=True)
@@ -59,27 +68,55 @@ def parse(text: str, file: str) -> Node | None:
     stands in more than one place.
     """
     try:
-        return _tree(text, file)
-    except RecursionError:
-        raise FaultyFile(file, [Fault(0, 0, "settings are too deep below each other")]) from None
-
-
-def _tree(text: str, file: str) -> Node | None:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise FaultyFile(file, [Fault(line, column, str(error.problem or "this is no YAML"))]) from None
-    except yaml.YAMLError as error:
-        raise FaultyFile(file, [Fault(0, 0, f"this is no YAML: {error}")]) from None
+        problem = str(error.problem or "this is no YAML")
+        raise FaultyFile(file, [Fault(line, column, TAG if HANDLE in problem else problem)]) from None
+    except yaml.reader.ReaderError as error:
+        sign = f"a control character stands here, U+{ord(text[error.position]):04X}"
+        raise FaultyFile(file, [Fault(*line_and_column(text[: error.position]), sign, "delete it")]) from None
     if node is None:
         return None
-    faults: list[Fault] = []
-    tree = _convert(node, faults, set())
+    faults = [Fault(mark.line + 1, mark.column + 1, AGAIN, OUT) for mark in loader.again]
+    tree = _convert(node, faults)
     if faults:
         raise FaultyFile(file, faults)
     return tree
+
+
+def line_and_column(before: str) -> tuple[int, int]:
+    """Where a file goes on behind the text `before`: line and column from 1, as editors count them."""
+    lines = re.split(r"\r\n|\r|\n", before)
+    return len(lines), len(lines[-1]) + 1
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML, and remembers where something is used again by its name: `again`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.again: list[yaml.Mark] = []
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next node; nothing in place of what is used again, so that no node stands in two places."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        if self._depth > DEEPEST:
+            raise yaml.MarkedYAMLError(problem=DEEP, problem_mark=mark)
+        if isinstance(event, yaml.AliasEvent):
+            self.get_event()  # type: ignore[no-untyped-call]
+            self.again.append(mark)
+            return yaml.ScalarNode("tag:yaml.org,2002:null", "", mark, mark)
+        self.anchors.clear()
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 def _place(node: yaml.Node) -> Place:
@@ -87,25 +124,21 @@ def _place(node: yaml.Node) -> Place:
     return Place(start.line + 1, start.column + 1, start.index, end.index)
 
 
-def _convert(node: yaml.Node, faults: list[Fault], seen: set[int]) -> Node:
+def _convert(node: yaml.Node, faults: list[Fault]) -> Node:
     place = _place(node)
-    if id(node) in seen:
-        faults.append(Fault(place.line, place.column, "this is used again by its name", "write it out in each place"))
-        return Scalar(place, "", "null")
-    seen.add(id(node))
     if isinstance(node, yaml.ScalarNode):
         return Scalar(place, node.value, node.tag.rpartition(":")[2])
     if isinstance(node, yaml.SequenceNode):
-        return Sequence(place, tuple(_convert(item, faults, seen) for item in node.value))
+        return Sequence(place, tuple(_convert(item, faults) for item in node.value))
     items: list[tuple[Scalar, Node]] = []
     for key, value in node.value:
-        name = _convert(key, faults, seen)
+        name = _convert(key, faults)
         if not isinstance(name, Scalar):
             faults.append(Fault(name.place.line, name.place.column, "a name is expected here"))
             continue
         if name.text in {known.text for known, _ in items}:
             faults.append(Fault(name.place.line, name.place.column, f"{name.text} is given twice"))
-        items.append((name, _convert(value, faults, seen)))
+        items.append((name, _convert(value, faults)))
     return Mapping(place, tuple(items))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from .catalogue import say
 from .errors import InputError
+from .lines import is_line
 from .people import parse_name
 from .providers import parse_server
 
@@ -43,7 +44,7 @@ def _flag(text: str) -> tuple[int]:
 
 
 def _line(text: str) -> tuple[str]:
-    if not text.strip() or len(text) > USER_LIMIT or not text.isprintable():
+    if not text.strip() or len(text) > USER_LIMIT or not is_line(text):
         raise InputError(say("setting.line", given=text[:40]))
     return (text.strip(),)
 
@@ -53,14 +54,14 @@ def _sender_name(text: str) -> tuple[str]:
 
 
 def _folder(text: str) -> tuple[str]:
-    if len(text) > FOLDER_LIMIT or not text.isprintable():
+    if len(text) > FOLDER_LIMIT or not is_line(text):
         raise InputError(say("setting.line", given=text[:40]))
     return (text,)
 
 
 def _folders(text: str) -> tuple[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    if not all(name.isprintable() for name in names) or not names:
+    if not all(is_line(name) for name in names) or not names:
         raise InputError(say("setting.line", given=text[:40]))
     return ("\n".join(dict.fromkeys(names)),)
 

@@ -10,6 +10,7 @@ from .addresses import nearest, parse_login
 from .catalogue import languages, say
 from .database import Database, now
 from .errors import InputError, SystemFault
+from .lines import is_line
 from .places import Places
 from .process import find_program, run
 
@@ -52,7 +53,7 @@ class FormerPerson:
 def parse_name(text: str) -> str:
     """Read a person's name, as others see it on mail. Raises InputError."""
     name = " ".join(text.split())
-    if not name or len(name) > NAME_LIMIT or any(sign in name for sign in '<>"') or not name.isprintable():
+    if not name or len(name) > NAME_LIMIT or any(sign in name for sign in '<>"') or not is_line(name):
         raise InputError(say("person.name", limit=NAME_LIMIT))
     return name
 

@@ -18,6 +18,7 @@ from .accounts import Account, account_numbered, forget_test
 from .catalogue import say
 from .database import Database, now
 from .errors import InputError
+from .lines import is_line
 from .oauth import AccessToken, OAuthProvider, oauth_provider, refresh
 from .places import Places
 from .providers import CLIENT_SECRETS, SecretKind
@@ -194,7 +195,7 @@ class Vault:
 
 def check_secret(kind: SecretKind, secret: str) -> None:
     """Raises InputError for what cannot be a secret of this kind. The message does not hold it."""
-    if not secret or len(secret) > SECRET_LIMIT or not secret.isprintable():
+    if not secret or len(secret) > SECRET_LIMIT or not is_line(secret):
         raise InputError(say("secret.form", limit=SECRET_LIMIT))
     if kind == "oauth2" and not secret.isascii():
         raise InputError(say("secret.form", limit=SECRET_LIMIT))

@@ -31,8 +31,8 @@ PASSPHRASE = "kamu-ripo-tevu-482-soda-lime-kiro-731-basu-nemo-tila-905-ravo-6"
 NETWORKS = [f"Municipal Wi-Fi, Rampur West {number:03}" for number in range(12)]
 NAMES = {
     "en": "Asha Lakshmi Venkatasubramanian Rao of Rampur Gram Panchayat",
-    "hi": "श्रीमती आशा लक्ष्मी वेंकटसुब्रमण्यम राव, रामपुर ग्राम पंचायत",
-    "kn": "ಶ್ರೀಮತಿ ಆಶಾ ಲಕ್ಷ್ಮೀ ವೆಂಕಟಸುಬ್ರಹ್ಮಣ್ಯಂ ರಾವ್, ರಾಂಪುರ ಪಂಚಾಯತಿ",
+    "hi": "श्रीमती आशा लक्ष्\u200dमी वेंकटसुब्रमण्यम राव, रामपुर ग्राम पंचायत",
+    "kn": "ಶ್ರೀಮತಿ ಆಶಾ ಲಕ್ಷ್ಮೀ ವೆಂಕಟಸುಬ್ರಹ್ಮಣ್ಯಂ ರಾಜ್\u200cಕುಮಾರ್\u200c, ರಾಂಪುರ",
 }
 LOGIN = "asha-lakshmi.venkatasubramanian"
 HOST = "imap.mail.rural-post-offices.karnataka.example.org"

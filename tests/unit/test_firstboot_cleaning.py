@@ -39,6 +39,26 @@ def test_what_stands_in_a_comment_goes_with_the_secrets(tmp_path: Path, text: st
     assert [SECRETS[0].encode() in old for old in disk.olds] == [False]
 
 
+def test_where_the_card_does_not_show_its_files_it_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = put(tmp_path, LEAST, "mojomail.yaml.txt")
+    wizard = wizard_at(tmp_path)
+
+    def fail(path: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "iterdir", fail)
+        take_in(wizard, tmp_path)
+        assert wizard.faults == (
+            "mojomail.yaml: the card does not show its files: Input/output error (copy them to another card)",
+        )
+        finish(wizard)
+        assert read_status(tmp_path).secrets_left
+    assert leave_clean(tmp_path, Quick()) and SECRETS[0] not in file.read_text()
+
+
 class Stuck(Quick):
     """A disk on which some files cannot be written: the kernel has made their partition read-only, say."""
 

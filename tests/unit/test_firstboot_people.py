@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+from mojomail import lines
+from mojomail.errors import InputError
+from mojomail.people import parse_name
 
+from firstboot import checks
 from firstboot.actions import actions
 from firstboot.answers import Answers
-from firstboot.checks import Problem, Question, find_problem
+from firstboot.checks import Problem, Question, find_problem, tidy
 from firstboot.errors import SystemFault
 from firstboot.journal import Journal, State
+from firstboot.keyfiles import network_name
 from firstboot.made import Made, MadeList
 from firstboot.process import Done
 from firstboot.settings import settings_from
@@ -40,6 +45,37 @@ def test_whoever_adds_a_person_is_told_whose_the_address_is(tmp_path: Path) -> N
     walk(wizard, {"people.0.name": "Asha Rao"}, until="people.0.accounts.0.address")
     assert not wizard.answer(wizard.at, "lila@gmail.com")
     assert wizard.screen().problem == "This address is already entered for lila."
+
+
+JOINED = ("ರಾಜ್\u200cಕುಮಾರ್", "ರಾವ್\u200c", "ರಾವ್\u200c ರಾಜ್\u200c", "लक्ष्\u200dमी", "ರ\u200d್ಯಾಲಿ")
+"""Names as Indian keyboards write them: a sign behind a letter joins it with the next one, or keeps them apart."""
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_a_name_is_taken_as_indian_keyboards_write_it(name: str) -> None:
+    kinds = {"people.0.name": "person_name", "people.0.accounts.0.password": "account_password", "link.wifi.name": ""}
+    for path, check in kinds.items():
+        asked = Question(tidy(name, "text", ()), path, ASHA, MadeUp())
+        assert asked.value == name
+        assert find_problem(asked, optional=False, checks=(check,) if check else ()) is None
+    assert parse_name(name) == name
+    assert network_name(name) == "".join(f"{byte};" for byte in name.encode())
+
+
+@pytest.mark.parametrize(
+    "name", ["\u200c", "\u200d\u200c", "\u200cಕ", "ಕ \u200d", "ಕ\u200c\u200d", "a\u202eb", "a\x07b"]
+)
+def test_invisible_signs_without_a_letter_are_no_name(name: str) -> None:
+    asked = Question(name, "people.0.name", ASHA, MadeUp())
+    assert find_problem(asked, optional=False, checks=("person_name",)) == Problem("letters")
+    with pytest.raises(InputError):
+        parse_name(name)
+
+
+def test_wizard_and_mail_office_mean_the_same_by_a_line() -> None:
+    signs = [chr(number) for number in range(0x3000)]
+    texts = [*JOINED, "", *(text for sign in signs for text in (sign, f"ಕ{sign}", f"{sign}ಕ", f"ಕ{sign}\u200cಕ"))]
+    assert [text for text in texts if checks.is_line(text) != lines.is_line(text)] == []
 
 
 class MailOffice(Programs):

@@ -519,11 +519,11 @@ ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" f
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("name: &x [*x]\n", "mojomail.yaml:1:7: this is used again by its name (write it out in each place)"),
-        ("keeper: &k {password: abcd-efgh-1}\nname: *k\n", "mojomail.yaml:1:9: this is used again by its name"),
-        (ALIASES, "mojomail.yaml:1:5: this is used again by its name"),
-        ("[" * 5000, "mojomail.yaml: settings are too deep below each other"),
-        ("a: {" * 5000, "mojomail.yaml: settings are too deep below each other"),
+        ("name: &x [*x]\n", "mojomail.yaml:1:11: this is used again by its name (write it out in each place"),
+        ("keeper: &k {password: abcd-efgh-1}\nname: *k\n", "mojomail.yaml:2:7: this is used again by its name"),
+        (ALIASES, "mojomail.yaml:2:10: this is used again by its name"),
+        ("[" * 5000, "mojomail.yaml:1:52: settings are too deep below each other"),
+        ("a: {" * 5000, "mojomail.yaml:1:201: settings are too deep below each other"),
     ],
     ids=["itself", "twice", "ever more", "deep lists", "deep maps"],
 )

@@ -253,6 +253,13 @@ def test_synced_folders_are_one_a_line(village: Village) -> None:
     assert setting.parse(GOOD["--synced"]) == {"synced": "INBOX\nWork"}
 
 
+def test_folders_may_be_called_as_indian_keyboards_write_them() -> None:
+    name = "ಮೇಲ್\u200cಗಳು"
+    for setting in SETTINGS:
+        if setting.option == "--synced" or setting.option.startswith("--folder-"):
+            assert list(setting.parse(name).values()) == [name]
+
+
 @pytest.mark.parametrize("language", ["hi", "kn"])
 def test_what_a_person_reads_of_accounts_is_said_in_the_villages_languages(language: str) -> None:
     subjects = ("provider.", "finding.", "address.", "password.")

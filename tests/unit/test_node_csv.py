@@ -67,6 +67,11 @@ def test_tables_as_spreadsheets_write_them_are_read(village: Village, content: s
     assert [one.name for one in read(village, content)] == ["Asha Devi", "Kumar, Ravi"]
 
 
+def test_names_are_read_as_indian_keyboards_write_them(village: Village) -> None:
+    [one] = read(village, "login,name\nraj,ರಾಜ್\u200cಕುಮಾರ್\n")
+    assert one.name == "ರಾಜ್\u200cಕುಮಾರ್"
+
+
 def test_everything_that_is_wrong_is_told_at_once_by_line_and_column(village: Village) -> None:
     village.person("mira")
     text = """login,name,language,password,address,provider,secret,imap,smtp

@@ -82,6 +82,10 @@ def test_what_cannot_be_a_secret_is_refused_without_being_shown(kind: str, secre
     assert not secret or secret not in str(refused.value)
 
 
+def test_a_secret_is_kept_as_indian_keyboards_write_it() -> None:
+    check_secret("password", "ರಾಜ್\u200cಕುಮಾರ್")
+
+
 def test_spaces_that_an_app_password_is_shown_with_do_not_belong_to_it() -> None:
     assert tidy_secret("app-password", "abcd efgh ijkl mnop") == "abcdefghijklmnop"
     assert tidy_secret("password", " a b ") == " a b "

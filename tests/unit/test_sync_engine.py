@@ -93,6 +93,13 @@ def test_a_value_cannot_break_out_of_its_line(field: str, tmp_path: Path) -> Non
         OfflineImap(Path("/s")).prepare(bad, tmp_path)
 
 
+def test_folders_are_synced_that_are_called_as_indian_keyboards_write_them(tmp_path: Path) -> None:
+    name, found = "ಮೇಲ್\u200cಗಳು", dict[str, object]()
+    OfflineImap(Path("/s")).prepare(replace(RUN, folder=name, folders=((name, name),)), tmp_path)
+    exec((tmp_path / "guard.py").read_text().partition("install(Path")[0], found)
+    assert found["FOLDERS"] == {name: f"{name}/{name}"}
+
+
 def test_a_percent_sign_stays_one(tmp_path: Path) -> None:
     OfflineImap(Path("/s")).prepare(replace(RUN, user="50%off@example.org"), tmp_path)
     assert "remoteuser = 50%%off@example.org" in (tmp_path / "offlineimap.conf").read_text()

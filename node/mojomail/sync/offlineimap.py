@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mojomail.lines import is_line
 from mojomail.sync.engine import Run
 from mojomail.sync.guard.settings import Settings
 from mojomail.sync.launch import CONFIGURATION, PYTHONFILE, SETTINGS
@@ -107,7 +108,7 @@ class OfflineImap:
     def prepare(self, run: Run, directory: Path) -> None:
         """Write the configuration. Raises ValueError for what would break out of its line."""
         values = (run.host, run.user, run.folder, *(name for pair in run.folders for name in pair))
-        if any(not value.isprintable() for value in values):
+        if any(not is_line(value) for value in values):
             raise ValueError("a line break or control character in an account's settings")
         folders = [(theirs, our_name(run.folder, ours)) for theirs, ours in run.folders]
         state = self.state_of(run)
