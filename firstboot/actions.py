@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from . import keeper
-from .dongle import LINK_WAIT, Dongle, pin_use
+from .dongle import LINK_WAIT, Dongle, active, pin_use
 from .durable import DISK, Disk, make_directories, remove_file, write_file, write_link
 from .errors import SystemFault
-from .join import DOMAIN, WIFI_ADDRESS
-from .keyfiles import CONNECTIONS, LAN_CABLE, LAN_WIFI, LINK, SETUP, firewall, keyfiles
+from .join import DOMAIN, SETUP, WIFI_ADDRESS
+from .keyfiles import CONNECTIONS, LAN_CABLE, LAN_WIFI, LINK, LINK_ROUTER, firewall, keyfiles
 from .made import Made, MadeList
 from .office import Office
 from .process import Runner, demand, run
@@ -247,6 +247,9 @@ def _link(settings: Settings, site: Site) -> Iterator[Action]:
         yield Action("link", "SIM card", lambda: False, Dongle(settings, site).bring_up)
     elif settings.link.kind != "none":
         yield site.command("link", "nmcli", "--wait", str(LINK_WAIT), "connection", "up", LINK, needed=False)
+    if settings.link.kind == "dongle":
+        router = site.command("link", "nmcli", "--wait", str(LINK_WAIT), "connection", "up", LINK_ROUTER, needed=False)
+        yield replace(router, done=lambda: active(site.runner, LINK) or not site.around.tethers())
     yield site.command("link", "nmcli", "connection", "delete", SETUP, needed=False)
 
 
