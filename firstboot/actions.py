@@ -8,27 +8,24 @@ from functools import cached_property
 from pathlib import Path
 
 from . import keeper
-from .dongle import LINK_WAIT, Dongle, pin_use
+from .dongle import LINK_WAIT, Dongle, active, pin_use
 from .durable import DISK, Disk, make_directories, remove_file, write_file, write_link
 from .errors import SystemFault
-from .join import DOMAIN, WIFI_ADDRESS
-from .keyfiles import CONNECTIONS, LAN_CABLE, LAN_WIFI, LINK, SETUP, firewall, keyfiles
+from .join import DOMAIN, SETUP, WIFI_ADDRESS
+from .keyfiles import CONNECTIONS, LAN_CABLE, LAN_WIFI, LINK, LINK_ROUTER, firewall, keyfiles
 from .made import Made, MadeList
 from .office import Office
 from .process import Runner, demand, run
 from .settings import Account, Person, Settings
 from .surroundings import Surroundings
+from .trust import AUTHORITIES, KEYS, SSH_OPEN, SSH_RULES, SSH_SHUT, Authorities, Login
 
 SERVICES = ("postfix.service", "dovecot.service", "nginx.service", "mojomaild.service")
 CERTIFICATE = "mojomail-certificate.service"
 """Makes the servers' certificate again when the node has another name or address."""
 LOCALES = Path("etc/locale.gen")
-AUTHORITIES = Path("usr/local/share/ca-certificates")
 CAN_WAIT = ("link", "trust", "people")
 """Groups without which the village has its mail, though one person or the way out may be missing."""
-SSH_RULE = "# ssh, by key only; who guesses is slowed down.\n" + (
-    "add rule inet filter services tcp dport 22 ct state new limit rate 10/minute burst 20 packets accept\n"
-)
 
 
 @dataclass(frozen=True)
@@ -247,34 +244,30 @@ def _link(settings: Settings, site: Site) -> Iterator[Action]:
         yield Action("link", "SIM card", lambda: False, Dongle(settings, site).bring_up)
     elif settings.link.kind != "none":
         yield site.command("link", "nmcli", "--wait", str(LINK_WAIT), "connection", "up", LINK, needed=False)
+    if settings.link.kind == "dongle":
+        router = site.command("link", "nmcli", "--wait", str(LINK_WAIT), "connection", "up", LINK_ROUTER, needed=False)
+        yield replace(router, done=lambda: active(site.runner, LINK) or not site.around.tethers())
     yield site.command("link", "nmcli", "connection", "delete", SETUP, needed=False)
 
 
 def _trust(settings: Settings, site: Site) -> Iterator[Action]:
-    for number, authority in enumerate(settings.authorities):
-        yield site.file("trust", f"{AUTHORITIES}/mojomail-extra-{number}.crt", authority.strip() + "\n")
-    if settings.authorities:
-        bundle = site.root / "etc/ssl/certs/ca-certificates.crt"
-        bodies = ["".join(authority.split()) for authority in settings.authorities]
-
-        def trusted() -> bool:
-            text = "".join(bundle.read_text("ascii").split()) if bundle.exists() else ""
-            return all(body in text for body in bodies)
-
-        yield Action(
-            *("trust", "certificates"),
-            trusted,
-            lambda: (demand(site.runner, "update-ca-certificates", limit=1800.0), None)[1],
-        )
+    authorities = Authorities(settings.authorities, site)
+    for name, text in authorities.files.items():
+        yield site.file("trust", f"{AUTHORITIES}/{name}", text)
+    yield Action("trust", "certificates", authorities.trusted, authorities.trust)
+    login = Login(settings.ssh_keys, site)
     if settings.ssh_keys:
-        folder = site.root / "root/.ssh"
-        yield Action(
-            *("trust", "root/.ssh"), folder.is_dir, lambda: make_directories(folder, mode=0o700, disk=site.disk)
-        )
-        yield site.file("trust", "root/.ssh/authorized_keys", "".join(f"{key}\n" for key in settings.ssh_keys), 0o600)
-        yield site.file("trust", "etc/nftables.d/10-ssh.nft", SSH_RULE)
+        yield Action("trust", "root/.ssh", login.folder.is_dir, login.make_folder)
+        yield site.file("trust", KEYS, login.text, 0o600)
+        yield site.file("trust", SSH_RULES, SSH_OPEN)
         yield site.command("trust", "systemctl", "enable", "--now", "ssh.service", needed=False)
         yield site.load_firewall("trust")
+    elif login.outdated():
+        yield site.file("trust", SSH_RULES, SSH_SHUT)
+        yield site.load_firewall("trust")
+        yield site.command("trust", "systemctl", "disable", "--now", "ssh.service", needed=False)
+        # Last, since what a cut has stopped is done again only while they are there.
+        yield Action("trust", "no ssh keys", lambda: not login.outdated(), login.take_away)
 
 
 class _Known:

@@ -11,6 +11,8 @@ from .surroundings import Surroundings
 WIFI_ADDRESS, CABLE_ADDRESS = "10.77.0.1", "10.77.1.1"
 """The node's own addresses on its Wi-Fi, and on its cable network where it has both; alone, a cable has the first."""
 DOMAIN = "home.arpa"
+SETUP = "mojomail-setup"
+"""The Wi-Fi by which phones reach the wizard: its connection, and the name that they see."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,11 @@ from .surroundings import TETHERS, Surroundings
 NAMESPACE = uuid.UUID("5b0f7a52-3c54-4c39-9a0e-6d6f6a6f6d61")
 CONNECTIONS = Path("etc/NetworkManager/system-connections")
 ENDING = ".nmconnection"
-LAN_WIFI, LAN_CABLE, LINK, SETUP = "mojomail-lan-wifi", "mojomail-lan-cable", "mojomail-link", "mojomail-setup"
+LAN_WIFI, LAN_CABLE, LINK = "mojomail-lan-wifi", "mojomail-lan-cable", "mojomail-link"
+LINK_ROUTER = "mojomail-link-usb"
+"""Beside LINK, where that is a dongle: many a dongle is a router, which is to the kernel what a phone is."""
 Sections = Mapping[str, Mapping[str, str]]
+AUTO: Sections = {"ipv4": {"method": "auto"}, "ipv6": {"method": "auto"}}
 HEARTBEAT = {"lcp-echo-interval": "30", "lcp-echo-failure": "4"}
 """A dongle is asked every 30 seconds whether it is there, as Debian's pppd does unless NetworkManager switches it off
 (/etc/ppp/options). One that has lost its call and does not drop the carrier would be taken for a link until somebody
@@ -89,27 +92,33 @@ def _dongle(link: Link, use: PinUse) -> str:
     sections = {
         "gsm": {"apn": link.apn} | ({name: value} if link.pin else {}),
         "ppp": HEARTBEAT,
-        "ipv4": {"method": "auto"},
-        "ipv6": {"method": "auto"},
+        **AUTO,
     }
     by_hand = {"autoconnect": "false"} if link.pin and use == "untried" else {}
     return keyfile(LINK, "gsm", "uplink", sections, metered="1", **by_hand)
 
 
+def _tether(name: str) -> str:
+    """A phone that shares its link by USB, or a dongle that is a router."""
+    drivers = {"driver": "".join(f"{driver};" for driver in TETHERS)}
+    return keyfile(name, "ethernet", "uplink", {"match": drivers, **AUTO}, metered="1")
+
+
 def _link(link: Link, radio: str, sockets: list[str], use: PinUse) -> str:
-    auto = {"ipv4": {"method": "auto"}, "ipv6": {"method": "auto"}}
     if link.kind == "dongle":
         return _dongle(link, use)
     if link.kind == "phone":
-        drivers = {"driver": "".join(f"{driver};" for driver in TETHERS)}
-        return keyfile(LINK, "ethernet", "uplink", {"match": drivers, **auto}, metered="1")
+        return _tether(LINK)
     if link.kind == "ethernet":
         names = {"interface-name": "".join(f"{socket};" for socket in sockets)}
-        return keyfile(LINK, "ethernet", "uplink", {"match": names, **auto})
-    sections: dict[str, Mapping[str, str]] = {"wifi": {"mode": "infrastructure", "ssid": network_name(link.wifi)}}
+        return keyfile(LINK, "ethernet", "uplink", {"match": names, **AUTO})
+    # A Wi-Fi that hides its name is found only when it is asked by name. To ask so does no harm with any other, and
+    # nobody has to know which it is.
+    wifi = {"mode": "infrastructure", "ssid": network_name(link.wifi), "hidden": "true"}
+    sections: dict[str, Mapping[str, str]] = {"wifi": wifi}
     if link.passphrase:
         sections["wifi-security"] = {"key-mgmt": "wpa-psk", "psk": escape(link.passphrase)}
-    return keyfile(LINK, "wifi", "uplink", {**sections, **auto}, **{"interface-name": radio})
+    return keyfile(LINK, "wifi", "uplink", {**sections, **AUTO}, **{"interface-name": radio})
 
 
 def places(settings: Settings, around: Surroundings) -> dict[str, str]:
@@ -148,6 +157,8 @@ def keyfiles(settings: Settings, around: Surroundings, use: PinUse = "untried") 
         made[LAN_CABLE] = _cable(settings, at["lan-cable"])
     if settings.link.kind != "none":
         made[LINK] = _link(settings.link, at.get("link-wifi", ""), link_sockets(settings, around), use)
+    if settings.link.kind == "dongle":
+        made[LINK_ROUTER] = _tether(LINK_ROUTER)
     return {name + ENDING: text for name, text in made.items()}
 
 

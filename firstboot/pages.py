@@ -8,7 +8,7 @@ from .answers import Answers
 from .join import Join
 from .route import Spot
 from .screens import Choice, Line, Mark, Screen
-from .suggestions import zone_of
+from .suggestions import others_in_reach, zone_of
 from .texts import Texts, texts
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _question(wizard: Wizard, said: Texts) -> Screen:
     given = filled(wizard.answers, spot.path, wizard, said)
     value, suggested = wizard.value_of(spot)
     help_text = said.say(f"steps|{step.name}|help", **given)
-    if step.name == "link.wifi.name" and (seen := wizard.around.seen_networks()):
+    if step.name == "link.wifi.name" and (seen := others_in_reach(wizard.answers, wizard.around)):
         help_text += " " + said.say(f"steps|{step.name}|seen", networks=", ".join(seen[:MOST_SEEN]))
     if step.name in ("account.password", "secret.password"):
         known = wizard.around.provider(given["address"], said.language)

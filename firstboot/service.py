@@ -260,8 +260,10 @@ class Setup:
 
     def begin_anew(self, *, erase: bool) -> None:
         """All questions again, with or without people and their mail."""
-        language = self.journal.load().answers.get("language") or "en"
-        answers = State().answers.with_answer("language", language)
+        before = self.journal.load().answers
+        answers = State().answers.with_answer("language", before.get("language") or "en")
+        for number in range(0 if erase else before.count("extra_ca")):  # the mail of those who stay may need them
+            answers = answers.with_answer(f"extra_ca.{number}", before.need(f"extra_ca.{number}"))
         self.journal.begin_anew(State(answers=answers, erase=erase))
 
 

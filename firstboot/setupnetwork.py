@@ -9,8 +9,8 @@ from pathlib import Path
 from .actions import Site
 from .aside import Aside, unbroken
 from .durable import write_file
-from .join import WIFI_ADDRESS, Join
-from .keyfiles import ENDING, LAN_WIFI, SETUP, access_point
+from .join import SETUP, WIFI_ADDRESS, Join
+from .keyfiles import ENDING, LAN_WIFI, access_point
 from .phone.server import PORT
 from .settings import AccessPoint
 from .suggestions import password

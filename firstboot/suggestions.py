@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable
 
 from .answers import Answers
+from .join import SETUP
 from .surroundings import Surroundings
 
 CONSONANTS, VOWELS, DIGITS = "bdghjkmnprstvyz", "aeiou", "23456789"
@@ -70,8 +71,14 @@ def _wifi_name(answers: Answers, around: Surroundings) -> str:
     return answers.get("name") or DEFAULT_NODE_NAME
 
 
+def others_in_reach(answers: Answers, around: Surroundings) -> list[str]:
+    """Names of the Wi-Fis in reach that can be the link, strongest first: none that the node itself has opened."""
+    own = (SETUP, answers.get("network.wifi.name"))
+    return [name for name in around.seen_networks() if name not in own]
+
+
 def _seen_wifi(answers: Answers, around: Surroundings) -> str:
-    return next(iter(around.seen_networks()), "")
+    return next(iter(others_in_reach(answers, around)), "")
 
 
 def _now(answers: Answers, around: Surroundings) -> str:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from .actions import SERVICES, Site
 from .dongle import Dongle, Modem, active, may_try, pin_use, read_modem
-from .keyfiles import LAN_WIFI, LINK, places
+from .keyfiles import LAN_WIFI, LINK, LINK_ROUTER, places
 from .pages import CLOCK
 from .settings import Account, Settings
 from .status import MEGABYTE, size
@@ -89,6 +89,8 @@ class Trial:
         return Finding("link", "link_no_cable", "trouble", mend="link.kind")
 
     def _dongle(self) -> Finding:
+        if self._active(LINK_ROUTER):
+            return Finding("link", "link_ok", "ok")
         modem, pin = read_modem(self.site.runner), self.settings.link.pin
         if modem and modem.wants_pin and pin and may_try(modem, pin_use(self.site, pin)):
             # The dongle was plugged in, or its card changed, after the answers came into force.
@@ -97,7 +99,8 @@ class Trial:
                 return Finding("link", "link_ok", "ok")
             modem = read_modem(self.site.runner)
         if modem is None:
-            return Finding("link", "link_no_modem", "trouble", mend="link.kind")
+            missing = "link_no_router" if self.site.around.tethers() else "link_no_modem"
+            return Finding("link", missing, "trouble", mend="link.kind")
         if re.search("sim-missing|sim-error", modem.failed):
             return Finding("link", "link_no_sim", "trouble")
         if modem.wants_puk:

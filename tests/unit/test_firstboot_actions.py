@@ -96,7 +96,8 @@ def test_another_network_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     apply(settings, site_at(tmp_path))
     folder = tmp_path / "etc/NetworkManager/system-connections"
     assert {path.name for path in folder.iterdir()} == {
-        *("mojomail-lan-wifi.nmconnection", "mojomail-lan-cable.nmconnection", "mojomail-link.nmconnection"),
+        *("mojomail-lan-wifi.nmconnection", "mojomail-lan-cable.nmconnection"),
+        *("mojomail-link.nmconnection", "mojomail-link-usb.nmconnection"),
     }
     apply(replace(settings, access_point=None, link=Link("none")), site_at(tmp_path))
     assert [path.name for path in folder.iterdir()] == ["mojomail-lan-cable.nmconnection"]
@@ -137,13 +138,67 @@ def test_the_access_point_speaks_wpa2_alone_and_protects_no_management_frames() 
         (Link("phone"), ("driver=rndis_host;cdc_ether;cdc_ncm;ipheth;", "zone=uplink")),
         (Link("ethernet"), ("interface-name=eth1;", "method=auto")),
         (Link("wifi", wifi="School", passphrase="good-pass"), ("ssid=School", "psk=good-pass", "interface-name=wlan0")),
-        (Link("wifi", wifi="Open"), ("ssid=Open",)),
+        (Link("wifi", wifi="Open"), ("ssid=Open", "hidden=true")),
     ],
 )
 def test_each_kind_of_link_has_its_connection(link: Link, lines: tuple[str, ...]) -> None:
     settings = Settings("en", "us", "UTC", "rampur", None, "serve", link, ())
     text = keyfiles(settings, MadeUp(sockets=("eth0", "eth1")))["mojomail-link.nmconnection"]
     assert all(f"\n{line}\n" in text for line in lines)
+
+
+def test_a_dongle_that_is_a_router_comes_up_as_the_link_too(tmp_path: Path) -> None:
+    point = AccessPoint("IN", "Post", "good-pass")
+    settings = Settings("en", "us", "UTC", "rampur", point, "", Link("dongle", apn="jionet", pin="0042"), ())
+    made = keyfiles(settings, MadeUp())
+    text = made["mojomail-link-usb.nmconnection"]
+    for line in ("type=ethernet", "zone=uplink", "metered=1", "driver=rndis_host;cdc_ether;cdc_ncm;ipheth;"):
+        assert f"\n{line}\n" in text
+    assert "autoconnect" not in text and "type=gsm" in made["mojomail-link.nmconnection"]
+    assert text.splitlines()[2] not in made["mojomail-link.nmconnection"], "two connections have two uuids"
+    programs = Programs(NOBODY)
+    apply(settings, site_at(tmp_path, programs, MadeUp(tethers=("eth1",))))
+    called = ("nmcli", "--wait", "45", "connection", "up", "mojomail-link-usb")
+    assert called in programs.calls
+    apply(replace(settings, link=Link("phone")), site_at(tmp_path))
+    folder = tmp_path / "etc/NetworkManager/system-connections"
+    assert {path.name for path in folder.glob("mojomail-link*")} == {"mojomail-link.nmconnection"}
+    assert "type=ethernet" in (folder / "mojomail-link.nmconnection").read_text()
+
+
+@pytest.mark.parametrize(("tethers", "up"), [((), ""), (("usb0",), "activated\n")])
+def test_no_router_is_waited_for_that_is_not_there_or_beside_a_link(
+    tmp_path: Path, tethers: tuple[str, ...], up: str
+) -> None:
+    settings = Settings("en", "us", "UTC", "rampur", None, "serve", Link("dongle", apn="jionet"), ())
+    programs = Programs(NOBODY | {"nmcli -g GENERAL.STATE connection show mojomail-link": Done(0, up)})
+    apply(settings, site_at(tmp_path, programs, MadeUp(tethers=tethers)))
+    ups = [call[-1] for call in programs.calls if call[-2:-1] == ("up",)]
+    assert "mojomail-link" in ups and "mojomail-link-usb" not in ups
+
+
+@pytest.mark.parametrize(
+    ("up", "tethers", "result"),
+    [
+        ("mojomail-link-usb", ("usb0",), "link_ok"),
+        ("mojomail-lan-cable", ("usb0",), "link_no_router"),
+        ("mojomail-lan-cable", (), "link_no_modem"),
+    ],
+)
+def test_a_dongle_that_is_a_router_is_found(tmp_path: Path, up: str, tethers: tuple[str, ...], result: str) -> None:
+    settings = replace(village(tmp_path), link=Link("dongle", apn="jionet"))
+    tried = Done(2, '[{"imap": {"finding": "ok"}, "smtp": {"finding": "ok"}}]')
+    programs = Programs(
+        {
+            f"nmcli -g GENERAL.STATE connection show {up}": Done(0, "activated\n"),
+            "mmcli": Done(0, '{"modem-list": []}'),
+            "mojomail account test": tried,
+        }
+    )
+    findings = Trial(settings, site_at(tmp_path, programs, MadeUp(tethers=tethers))).findings()
+    link = next(found for found in findings if found.item == "link")
+    accounts = {found.result for found in findings if found.item == "account"}
+    assert (link.result, accounts) == (result, {"account_ok" if result == "link_ok" else "account_wait"})
 
 
 def test_the_same_answers_make_the_same_connection_again() -> None:

@@ -183,3 +183,19 @@ def test_three_wifis_in_reach_are_named_and_no_more(tmp_path: Path) -> None:
     wizard = wizard_at(tmp_path, MadeUp(radios=("wlan0", "wlan1"), seen=[f"Village Wi-Fi {n}" for n in range(1, 9)]))
     walk(wizard, {"language": "en", "link.kind": "wifi"}, until="link.wifi.name")
     assert wizard.screen().help.endswith("In reach: Village Wi-Fi 1, Village Wi-Fi 2, Village Wi-Fi 3")
+
+
+def test_the_nodes_own_wifis_are_no_link(tmp_path: Path) -> None:
+    around = MadeUp(radios=("wlan0", "wlan1"), seen=["mojomail-setup", "Rampur Post", "School", "Panchayat"])
+    wizard = wizard_at(tmp_path, around)
+    given = {"language": "en", "network.kind": "wifi", "network.wifi.name": "Rampur Post", "link.kind": "wifi"}
+    walk(wizard, given, until="link.wifi.name")
+    screen = wizard.screen()
+    assert (screen.value, screen.suggested) == ("School", True)
+    assert screen.help.endswith("In reach: School, Panchayat")
+
+
+def test_no_wifi_is_suggested_where_only_the_nodes_own_are_in_reach(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path, MadeUp(radios=("wlan0", "wlan1"), seen=["mojomail-setup"]))
+    walk(wizard, {"language": "en", "link.kind": "wifi"}, until="link.wifi.name")
+    assert wizard.screen().value == "" and "In reach" not in wizard.screen().help

@@ -400,6 +400,16 @@ def test_imagers_wifi_is_the_link_where_the_village_keeps_a_way_in(
     assert keyfiles(settings_from(wizard.answers), around)
 
 
+def test_imagers_wifi_is_found_also_where_it_hides_its_name(tmp_path: Path) -> None:
+    hidden = NETWORK_CONFIG.replace("          password:", "          hidden: true\n          password:")
+    put(tmp_path, hidden, "network-config")
+    wizard = wizard_at(tmp_path)
+    take_in(wizard, tmp_path)
+    walk(wizard)
+    text = keyfiles(settings_from(wizard.answers), MadeUp())["mojomail-link.nmconnection"]
+    assert 'ssid=School "1"\n' in text and "\nhidden=true\n" in text and PSK in text
+
+
 def test_imagers_wifi_is_not_let_go_for_a_socket_that_is_found_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,8 @@ from firstboot import service
 from firstboot.applying import Worker
 from firstboot.cleaning import FOLDER
 from firstboot.intake import take_in
-from firstboot.join import Join
-from firstboot.keyfiles import LAN_WIFI, LINK, SETUP
+from firstboot.join import SETUP, Join
+from firstboot.keyfiles import LAN_WIFI, LINK
 from firstboot.process import Done
 from firstboot.service import Setup, asks
 from firstboot.setupnetwork import SetupNetwork
