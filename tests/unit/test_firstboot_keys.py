@@ -135,7 +135,7 @@ def test_the_plain_text_front_end_leads_through_the_whole_set_up(tmp_path: Path)
         elif wizard.at == "test":
             wizard.tried([])
 
-    PlainText(wizard, wizard.screen, Terminal(ask, ask, out), lambda: "By phone: ...", pause).run()
+    PlainText(wizard, wizard.screen, Terminal(ask, out), lambda: "By phone: ...", pause).run()
     assert wizard.at == "done" and wizard.answers.get("name") == "hubli"
     assert "! Only small English letters" in out.getvalue() and "By phone: ..." in out.getvalue()
 
@@ -157,7 +157,7 @@ def test_plain_text_does_not_wait_for_an_answer_that_a_phone_has_given(tmp_path:
         return ""
 
     with pytest.raises(KeyboardInterrupt):
-        PlainText(wizard, wizard.screen, Terminal(ask, ask, io.StringIO(), wait), lambda: "", lambda: None).run()
+        PlainText(wizard, wizard.screen, Terminal(ask, io.StringIO(), wait), lambda: "", lambda: None).run()
     assert "name" not in asked and wizard.answers.get("name") == "hubli"
 
 
