@@ -4,19 +4,24 @@ scripts of India.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable
 from typing import Protocol
 
 from .answers import Answers
+from .patience import Patience
 from .phases import DONE
 from .screens import Screen
 from .terminal import Terminal, plain
 
 LANGUAGE = "en"
-BACK = "<"
+BACK, EMPTY = "<", "-"
 PAUSE = 1.0
 MOST_CHOICES = 40
 """Choices of which a screen of text shows the labels; of more, the value is typed."""
+LISTED = re.compile(r"people\.\d+\.(?:name|accounts\.\d+\.(address))")
+"""Answers that take a person, or an address, off the list when they are empty."""
 
 
 class Asking(Protocol):
@@ -34,7 +39,7 @@ class Asking(Protocol):
 
 
 class PlainText:
-    """Asks on a terminal, line by line: a number or a text and Enter, "<" goes back.
+    """Asks on a terminal, line by line: a number or a text and Enter, "<" goes back, "-" empties what may be empty.
 
     `look` gives the screen that is shown now, in LANGUAGE, whatever was chosen.
     """
@@ -46,17 +51,21 @@ class PlainText:
         terminal: Terminal,
         aside: Callable[[], str],
         pause: Callable[[], None],
+        patience: Patience | None = None,
     ) -> None:
         self.asking, self.terminal = asking, terminal
+        self._patience = patience or Patience()
         self._look, self._aside, self._pause = look, aside, pause
 
     def run(self) -> None:
-        """Until everything is answered."""
+        """Until everything is answered, or nobody is there any more."""
         if self.asking.answers.get("language") is None and self.asking.at == "language":
             self.asking.answer("language", LANGUAGE)
         shown = None
         while self.asking.at != DONE:
             screen = self._look()
+            if self._patience.gone(screen):
+                return
             if screen.look == "busy":
                 if screen != shown:
                     self._show(screen)
@@ -81,25 +90,41 @@ class PlainText:
         self.terminal.show(*lines, "", self._aside())
 
     def _ask(self, screen: Screen) -> None:
-        shown = f" [{screen.value}]" if screen.value and (screen.look != "secret" or screen.suggested) else ""
-        prompt = plain(f"{shown} ({BACK} goes back) > " if screen.can_go_back else f"{shown} > ")
         unseen = screen.look == "secret" and not screen.suggested
-        if not unseen:
-            print(prompt, end="", file=self.terminal.out, flush=True)
+        with self.terminal.unseen() if unseen else contextlib.nullcontext():
+            print(_prompt(screen), end="", file=self.terminal.out, flush=True)
             while not self.terminal.wait(PAUSE):
-                if self.asking.at != screen.at:  # a phone has answered, or nobody needs to any more
+                # a phone has answered, nobody needs to any more, or nobody is there
+                if self.asking.at != screen.at or self._patience.over():
                     return
-        try:
-            typed = self.terminal.ask_unseen(prompt) if unseen else self.terminal.ask("")
-        except EOFError:
-            self._pause()
-            return
+            try:
+                typed = self.terminal.ask("")
+            except EOFError:
+                self._pause()
+                return
+        if unseen:
+            print(file=self.terminal.out, flush=True)
+        self._patience.renew()
         if typed.strip() == BACK and screen.can_go_back:
             self.asking.back(screen.at)
             return
         if screen.choices and typed.strip().isdigit() and 0 < int(typed) <= len(screen.choices):
             typed = screen.choices[int(typed) - 1].value
-        self.asking.answer(screen.at, typed if typed else screen.value)
+        if screen.optional and typed.strip() == EMPTY:
+            self.asking.answer(screen.at, "")
+        else:
+            self.asking.answer(screen.at, typed if typed else screen.value)
+
+
+def _prompt(screen: Screen) -> str:
+    """What stands before the line that is typed: the answer that Enter gives, and the signs that do something."""
+    shown = f" [{screen.value}]" if screen.value and (screen.look != "secret" or screen.suggested) else ""
+    signs = [f"{BACK} goes back"] if screen.can_go_back else []
+    if screen.optional and screen.value:
+        listed = LISTED.fullmatch(screen.at)
+        what = f"takes the {listed[1] or 'person'} off the list" if listed else "leaves it empty"
+        signs.append(f"{EMPTY} {what}")
+    return plain(f"{shown} ({', '.join(signs)}) > " if signs else f"{shown} > ")
 
 
 def tell_fault(why: str, terminal: Terminal) -> None:

@@ -23,12 +23,13 @@ from .join import Join
 from .journal import Journal, State
 from .later import Later
 from .office import Office
+from .patience import CHAPTER_WAITS, MENU_WAITS, Patience, leave
 from .phases import APPLY, DONE, JOIN, PRESET, TEST, TROUBLE
 from .phone.pin import Gate
 from .phone.server import PhoneServer
 from .pictures import shown_in_pictures
 from .plaintext import LANGUAGE, PlainText, tell_fault
-from .preset import FILE
+from .preset import preset_files
 from .readiness import COMING, notify
 from .screens import Screen
 from .seal import CredentialSeal
@@ -96,7 +97,11 @@ class Setup:
         """Give the network hardware, which hangs on USB or on slow firmware, time to be found: files on the card are
         checked against it.
         """
-        if (self.site.root / FOLDER / FILE).exists():
+        try:
+            file = bool(preset_files(self.site.root / FOLDER))
+        except OSError:
+            file = True  # which cannot be read yet; take_in() says so
+        if file:
             notify(WAITING)
             self.site.around.await_network()
         until = time.monotonic() + HARDWARE
@@ -119,7 +124,7 @@ class Setup:
                 log.warning("%s", error)
 
     def run(self, wizard: Wizard, *, text: bool, phone: bool) -> None:
-        """Until the wizard is done: in pictures or plain text, with or without phones.
+        """Until the wizard is done: in pictures or plain text, with or without phones, for which it waits for ever.
 
         Where there are phones, a failure of the pictures ends it, and systemd starts the unit of the text.
         """
@@ -166,7 +171,8 @@ class Setup:
             elif phone:
                 self._run_tv(wizard, network, port)
             else:
-                self._run_either(wizard, lambda: wizard.screen(LANGUAGE))
+                patience = Patience(CHAPTER_WAITS, lambda: leave(wizard))
+                self._run_either(wizard, lambda: wizard.screen(LANGUAGE), patience)
         finally:
             ended.set()
             asked.set()
@@ -199,20 +205,23 @@ class Setup:
         look: Callable[[], Screen],
         terminal: Terminal,
         aside: Callable[[], str] = lambda: "",
+        patience: Patience | None = None,
     ) -> None:
         with contextlib.closing(StateSocket(self.site.root, lambda: _told(look()))):
             notify("READY=1")
-            PlainText(asking, look, terminal, aside, lambda: time.sleep(TEXT_REFRESH)).run()
+            PlainText(asking, look, terminal, aside, lambda: time.sleep(TEXT_REFRESH), patience).run()
 
-    def _run_either(self, asking: Wizard | Later, look: Callable[[], Screen]) -> None:
-        """In pictures, or as text on the first terminal where these cannot be shown."""
-        if shown_in_pictures(lambda: self._run_tv(asking, None, 0)):
+    def _run_either(self, asking: Wizard | Later, look: Callable[[], Screen], patience: Patience) -> None:
+        """In pictures, or as text on the first terminal where these cannot be shown; until nobody is there any more."""
+        if shown_in_pictures(lambda: self._run_tv(asking, None, 0, patience)):
             return
         self._in_text = True
         with first_terminal(self.site.root) as terminal:
-            self._run_text(asking, look, terminal)
+            self._run_text(asking, look, terminal, patience=patience)
 
-    def _run_tv(self, wizard: Wizard | Later, network: SetupNetwork | None, port: int) -> None:
+    def _run_tv(
+        self, wizard: Wizard | Later, network: SetupNetwork | None, port: int, patience: Patience | None = None
+    ) -> None:
         from .tv.console import Console
         from .tv.devices import Devices
         from .tv.front import Television
@@ -230,7 +239,13 @@ class Setup:
             devices = held.enter_context(contextlib.closing(Devices(self.site.root)))
             output = held.enter_context(contextlib.closing(Output(self.site.root)))
             television = Television(
-                wizard, devices, console, output, aside=aside, on_frame=lambda: ready.pop()() if ready else None
+                wizard,
+                devices,
+                console,
+                output,
+                aside=aside,
+                on_frame=lambda: ready.pop()() if ready else None,
+                patience=patience,
             )
 
             def tell() -> dict[str, object]:
@@ -249,7 +264,7 @@ class Setup:
         menu = Later(state.answers, lambda password: keeper.fits(password, keeper.read(self.site.root)), around)
         # Looked up while the password is typed: the mail office takes seconds to answer.
         threading.Thread(target=around.accounts, name="accounts", daemon=True).start()
-        self._run_either(menu, lambda: menu.screen(LANGUAGE))
+        self._run_either(menu, lambda: menu.screen(LANGUAGE), Patience(MENU_WAITS, lambda: leave(menu)))
         return menu.outcome
 
     def run_chapter(self, chapter: str) -> None:

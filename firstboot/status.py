@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from .journal import left_for_later
 from .texts import Texts, texts
 
 STATUS = Path("run/mojomail/status.json")
-"""Written by mojomaild, as a whole, whenever something changes."""
+"""Written by mojomaild, as a whole, whenever something changes, and every two minutes at least."""
+SILENT = 600.0
+"""Seconds after which what mojomaild wrote last tells nothing of now: it is down, or stuck."""
 TEMPERATURE = Path("sys/class/thermal/thermal_zone0/temp")
 HOT = 80
 """Degrees Celsius from which a Pi makes itself slower."""
@@ -44,8 +47,11 @@ class Status:
     secrets_left: bool = False
 
 
-def read_status(root: Path) -> Status:
-    """The state now. What cannot be read is not known."""
+def read_status(root: Path, clock: Callable[[], float] = time.monotonic) -> Status:
+    """The state now. What cannot be read, or is too old, is not known; the last contact was when it was.
+
+    `clock` is mojomaild's too: the time of day may go on by weeks at the first contact.
+    """
     try:
         told = json.loads((root / STATUS).read_bytes())
     except (OSError, ValueError):
@@ -53,14 +59,16 @@ def read_status(root: Path) -> Status:
     told = told if isinstance(told, dict) else {}
     link = told.get("link")
     link = link if isinstance(link, dict) else {}
+    tick = _number(told.get("tick"))
+    silent = tick is not None and clock() - tick > SILENT
     try:
         celsius: int | None = round(int((root / TEMPERATURE).read_text()) / 1000)
     except (OSError, ValueError):
         celsius = None
     card = os.statvfs(root)
     return Status(
-        link=_link(link),
-        waiting=_number(told.get("waiting")),
+        link="" if silent else _link(link),
+        waiting=None if silent else _number(told.get("waiting")),
         last_contact=_number(link.get("contact")),
         free=card.f_bavail * card.f_frsize,
         celsius=celsius,

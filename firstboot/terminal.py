@@ -10,6 +10,7 @@ import select
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -34,10 +35,11 @@ class Terminal:
 
     ask: Callable[[str], str]
     """A line, after a prompt; EOFError at the end of all lines."""
-    ask_unseen: Callable[[str], str]
     out: TextIO
     wait: Callable[[float], bool] = lambda seconds: True
     """Whether a line was entered, after so many seconds at most."""
+    unseen: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    """While it is held, what is typed is not shown."""
 
     @classmethod
     def over(cls, source: TextIO, out: TextIO) -> Terminal:
@@ -50,16 +52,10 @@ class Terminal:
                 raise EOFError
             return line.removesuffix("\n")
 
-        def ask_unseen(prompt: str) -> str:
-            with _without_echo(source.fileno()):
-                typed = ask(prompt)
-            print(file=out, flush=True)
-            return typed
-
         def wait(seconds: float) -> bool:
             return bool(select.select([source], [], [], seconds)[0])
 
-        return cls(ask, ask_unseen, out, wait)
+        return cls(ask, out, wait, lambda: _without_echo(source.fileno()))
 
     @classmethod
     def standard(cls) -> Terminal:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ..answers import Answers
 from ..aside import Aside
+from ..patience import Patience
 from ..phases import DONE
 from ..screens import Screen
 from ..texts import texts
@@ -41,7 +42,7 @@ class Asking(Protocol):
 
 
 class Television:
-    """One TV, for as long as the wizard runs. `on_frame` is called after each picture."""
+    """One TV, for as long as the wizard runs, or until nobody is there. `on_frame` is called after each picture."""
 
     def __init__(
         self,
@@ -52,9 +53,12 @@ class Television:
         *,
         aside: Callable[[], Aside],
         on_frame: Callable[[], None] = lambda: None,
+        patience: Patience | None = None,
     ) -> None:
         self.wizard, self.devices, self.console, self.output = wizard, devices, console, output
         self._aside, self._on_frame = aside, on_frame
+        self._patience = patience or Patience()
+        self._drawn: Aside | None = None
         self._typist = Typist()
         self._spots = Spots()
         self._was_active = True
@@ -80,27 +84,35 @@ class Television:
         self.devices.wake()
 
     def run(self) -> None:
-        """Until the wizard is done."""
+        """Until the wizard is done, or nobody is there any more."""
         self._draw()
         while self.wizard.at != DONE and not self._stopping:
             dirty = False
             for done in self.devices.wait(REFRESH):
                 dirty |= self._do(done)
+                if _by_hand(done):
+                    self._patience.renew()
             active = self.console.active()
             if active and not self._was_active:
                 self._typist.forget()
                 self.console.resume()
             came_back, self._was_active = active and not self._was_active, active
             new = self.output.look() if active else False
-            if active and (self._changed() or dirty or came_back or new):
+            if active and (self._changed() or dirty or came_back or new or self._beside() != self._drawn):
                 self._draw(all_of_it=came_back or new)
+            if self._patience.gone(self.screen):
+                return
 
     def _changed(self) -> bool:
-        """Take up the wizard's screen; a place that is another one begins with an entry of its own."""
+        """Take up the wizard's screen; a place that is another one begins with an entry of its own.
+
+        So does a place at which somebody else stands now, since an answer from a phone took a person off the list.
+        """
         screen = self.wizard.screen()
         if screen == self.screen:
             return False
-        fresh = screen.at != self.screen.at or screen.choices != self.screen.choices
+        moved = screen.value != self.screen.value and not screen.problem
+        fresh = moved or screen.at != self.screen.at or screen.choices != self.screen.choices
         entry = entry_for(screen) if fresh else self.entry
         self.shown = (screen, replace(entry, chosen=min(entry.chosen, max(0, len(screen.choices) - 1))))
         return True
@@ -138,7 +150,10 @@ class Television:
         self.shown = (self.screen, deed.entry)
         if deed.back:
             self.wizard.back(self.screen.at)
-        elif deed.answer is not None and not self.wizard.answer(self.screen.at, deed.answer):
+        elif deed.answer is not None and self.wizard.answer(self.screen.at, deed.answer):
+            screen = self.wizard.screen()  # begun anew also at the same place, where the next of a list may be by now
+            self.shown = (screen, entry_for(screen))
+        elif deed.answer is not None:
             self.shown = (self.screen, replace(self.entry, touched=True))
         return True
 
@@ -153,10 +168,20 @@ class Television:
         self.output.point(x + done.x * canvas.height, y + done.y * canvas.height)
 
     def _draw(self, *, all_of_it: bool = False) -> None:
+        self._drawn = self._beside()
         if self.output.canvas is not None:
-            aside = self._aside()
-            if not self.devices.has_keyboard:
-                aside = replace(aside, warning=texts(self.screen.language).say("keys|no_keyboard"))
-            self._spots = Painter(self.output.canvas).paint(self.screen, self.entry, aside)
+            self._spots = Painter(self.output.canvas).paint(self.screen, self.entry, self._drawn)
             self.output.present(all_of_it=all_of_it)
         self._on_frame()
+
+    def _beside(self) -> Aside:
+        """What stands beside the question; minutes go by in it though nobody does anything."""
+        aside = self._aside()
+        if self.devices.has_keyboard:
+            return aside
+        return replace(aside, warning=texts(self.screen.language).say("keys|no_keyboard"))
+
+
+def _by_hand(done: Input) -> bool:
+    """Whether somebody must be there: a mouse may tremble, and a key be held down by what lies on it."""
+    return done.kind in ("click", "back", "wheel") or (done.kind == "key" and done.value == 1)

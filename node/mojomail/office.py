@@ -201,11 +201,15 @@ class Office:
         return mail
 
     def status(self) -> dict[str, Any]:
-        """What anybody may know: nothing of single people."""
+        """What anybody may know: nothing of single people.
+
+        `at` is the time of day; by `tick`, seconds of the clock that nobody sets, a reader sees how old it is.
+        """
         state = self._watch.state
         return {
             "v": 1,
             "at": int(self._wall()),
+            "tick": int(self._clock()),
             "link": {
                 "up": state.link.up,
                 "kind": state.link.kind.value,

@@ -360,7 +360,7 @@ def test_plain_text_takes_another_password_too(tmp_path: Path) -> None:
     def ask(prompt: str) -> str:
         return next(lines, "")
 
-    PlainText(wizard, wizard.screen, Terminal(ask, ask, out), lambda: "", worker.look).run()
+    PlainText(wizard, wizard.screen, Terminal(ask, out), lambda: "", worker.look).run()
     assert node.office.secrets == {LILA.address: RIGHT}
     assert f"3. {LILA.address} - not given yet" in out.getvalue() and "Mail can be fetched" in out.getvalue()
 

@@ -135,7 +135,7 @@ def test_the_plain_text_front_end_leads_through_the_whole_set_up(tmp_path: Path)
         elif wizard.at == "test":
             wizard.tried([])
 
-    PlainText(wizard, wizard.screen, Terminal(ask, ask, out), lambda: "By phone: ...", pause).run()
+    PlainText(wizard, wizard.screen, Terminal(ask, out), lambda: "By phone: ...", pause).run()
     assert wizard.at == "done" and wizard.answers.get("name") == "hubli"
     assert "! Only small English letters" in out.getvalue() and "By phone: ..." in out.getvalue()
 
@@ -157,7 +157,7 @@ def test_plain_text_does_not_wait_for_an_answer_that_a_phone_has_given(tmp_path:
         return ""
 
     with pytest.raises(KeyboardInterrupt):
-        PlainText(wizard, wizard.screen, Terminal(ask, ask, io.StringIO(), wait), lambda: "", lambda: None).run()
+        PlainText(wizard, wizard.screen, Terminal(ask, io.StringIO(), wait), lambda: "", lambda: None).run()
     assert "name" not in asked and wizard.answers.get("name") == "hubli"
 
 
@@ -219,6 +219,21 @@ def test_the_state_is_what_the_mail_office_says(tmp_path: Path) -> None:
     told["link"] = link | {"up": False, "contact": None}
     (tmp_path / "run/mojomail/status.json").write_text(json.dumps(told))
     assert (read_status(tmp_path).link, read_status(tmp_path).last_contact) == ("down", None)
+
+
+@pytest.mark.parametrize(
+    ("tick", "link", "waiting"), [(None, "up", 3), (1000, "up", 3), (400, "up", 3), (399, "", None), (0, "", None)]
+)
+def test_what_a_mail_office_said_that_says_nothing_any_more_is_not_known(
+    tmp_path: Path, tick: int | None, link: str, waiting: int | None
+) -> None:
+    (tmp_path / "run/mojomail").mkdir(parents=True)
+    told = {"at": 5, "link": {"up": True, "contact": 90}, "waiting": 3} | ({} if tick is None else {"tick": tick})
+    (tmp_path / "run/mojomail/status.json").write_text(json.dumps(told))
+    status = read_status(tmp_path, lambda: 1000.0)
+    assert (status.link, status.waiting, status.last_contact) == (link, waiting, 90)
+    words = [value for _, value, _ in facts(status, 90.0, texts("en"))][:3]
+    assert words == (["Connected", "3"] if link else ["not known yet"] * 2) + ["just now"]
 
 
 @pytest.mark.parametrize("text", ["", "rubbish", "[]", '{"link": 5}', '{"link": {"up": "yes", "contact": "x"}}'])

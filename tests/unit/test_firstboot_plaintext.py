@@ -68,7 +68,7 @@ def test_plain_text_is_english_and_the_answers_keep_their_language(tmp_path: Pat
         elif wizard.at == "test":
             wizard.tried([Finding("link", "link_no_modem", "trouble", mend="link.kind")])
 
-    PlainText(wizard, lambda: wizard.screen(LANGUAGE), Terminal(ask, ask, out), lambda: "", pause).run()
+    PlainText(wizard, lambda: wizard.screen(LANGUAGE), Terminal(ask, out), lambda: "", pause).run()
     assert {"trouble", "test", "join"} <= set(seen) and wizard.at == "done"
     assert not UNSHOWN.findall(out.getvalue())
     for words in ("Which keyboard is it?", "! Only small English letters", "Asha Rao, ?"):
@@ -89,8 +89,59 @@ def test_a_language_can_be_chosen_where_its_own_name_cannot_be_shown(tmp_path: P
         return "3"
 
     with pytest.raises(KeyboardInterrupt):
-        PlainText(wizard, lambda: wizard.screen(LANGUAGE), Terminal(ask, ask, out), lambda: "", lambda: None).run()
+        PlainText(wizard, lambda: wizard.screen(LANGUAGE), Terminal(ask, out), lambda: "", lambda: None).run()
     assert "  1. English\n  2. hi\n  3. kn\n" in out.getvalue() and wizard.answers.get("language") == "kn"
+
+
+EMPTIED = {
+    "link.dongle.pin": "(< goes back, - leaves it empty) > ",
+    "people.0.accounts.0.address": " [asha.rao@gmail.com] (< goes back, - takes the address off the list) > ",
+    "people.1.name": " [Ravi] (< goes back, - takes the person off the list) > ",
+}
+
+
+@pytest.mark.parametrize("at", EMPTIED)
+@pytest.mark.parametrize("sign", ["-", " - "])
+def test_a_hyphen_empties_what_may_be_empty_and_takes_people_and_addresses_off_the_list(
+    tmp_path: Path, at: str, sign: str
+) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, VILLAGE | {"link.dongle.pin": "1234", "people.1.name": "Ravi"}, until="ready")
+    while wizard.at != at:
+        assert wizard.back(wizard.at)
+    out, lines = io.StringIO(), [sign]
+
+    def ask(prompt: str) -> str:
+        if not lines:
+            raise KeyboardInterrupt
+        return lines.pop()
+
+    with pytest.raises(KeyboardInterrupt):
+        PlainText(wizard, lambda: wizard.screen(LANGUAGE), Terminal(ask, out), lambda: "", lambda: None).run()
+    assert EMPTIED[at] in out.getvalue()
+    people = [wizard.answers.count(f"people.{person}.accounts") for person in range(wizard.answers.count("people"))]
+    came = (wizard.answers.get("link.dongle.pin"), people)
+    assert came == {
+        "link.dongle.pin": ("", [2, 1]),
+        "people.0.accounts.0.address": ("1234", [1, 1]),
+        "people.1.name": ("1234", [2]),
+    }.get(at)
+
+
+def test_a_hyphen_is_an_answer_like_others_where_none_may_be_empty(tmp_path: Path) -> None:
+    wizard = wizard_at(tmp_path)
+    walk(wizard, until="name")
+    out = io.StringIO()
+
+    def ask(prompt: str) -> str:
+        if wizard.problem is not None:
+            raise KeyboardInterrupt
+        return "-"
+
+    with pytest.raises(KeyboardInterrupt):
+        PlainText(wizard, lambda: wizard.screen(LANGUAGE), Terminal(ask, out), lambda: "", lambda: None).run()
+    assert wizard.problem is not None and wizard.problem.key == "node_name"
+    assert " [mojomail] (< goes back) > " in out.getvalue()
 
 
 @pytest.mark.parametrize(("given", "asked"), [("", "kn"), ("en", "en")])
@@ -125,7 +176,7 @@ def test_the_keepers_menu_is_english_in_plain_text_alone(tmp_path: Path, languag
     def ask(prompt: str) -> str:
         return next(lines)
 
-    PlainText(menu, lambda: menu.screen(LANGUAGE), Terminal(ask, ask, out), lambda: "", lambda: None).run()
+    PlainText(menu, lambda: menu.screen(LANGUAGE), Terminal(ask, out), lambda: "", lambda: None).run()
     assert not UNSHOWN.findall(out.getvalue()) and "! That is not the keeper's password." in out.getvalue()
     assert menu.outcome == "anew-erase"
 
@@ -150,7 +201,7 @@ class Passerby:
             answers = answers.with_answer(path, value)
         for path, value in (("network.wifi.name", "Rampur Post"), ("network.wifi.passphrase", "kamu-ripo-482")):
             answers = answers.with_answer(path, value)
-        self.state = PlainState(root, MadeUp(), answers, Terminal(self.ask, self.ask, self.out, self.wait))
+        self.state = PlainState(root, MadeUp(), answers, Terminal(self.ask, self.out, self.wait))
 
     def wait(self, seconds: float) -> bool:
         self.looks.append(self.out.getvalue().count("\033[2J"))

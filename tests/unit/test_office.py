@@ -370,3 +370,11 @@ def test_each_gets_what_is_theirs(peer: int, question: dict[str, Any], expected:
 def test_nobody_gets_what_is_not_theirs(peer: int, question: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         allow({"v": 1, **question}, Peer(1, peer), {"asha": 20001, "ravi": 20002}.get, 33)
+
+
+def test_how_old_a_status_is_shows_on_a_clock_that_nobody_sets(world: World) -> None:
+    before = world.office.status()
+    world.ahead += 30 * 86400
+    world.now += 120
+    after = world.office.status()
+    assert (after["tick"] - before["tick"], after["at"] - before["at"]) == (120, 30 * 86400 + 120)
