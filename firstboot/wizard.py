@@ -235,7 +235,7 @@ class Wizard:
         if turn.moved:
             self._begin_list_anew(turn.moved)
         where = turn.again or self._after(turn.after, spot.step.chapter)
-        if spot.path == "clock_time":  # it runs from now on; who comes by here again sets it back to nothing
+        if spot.path == "clock_time":  # the clock runs on by itself; kept, Enter would set it back to this time
             self.state = replace(self.state, answers=self.answers.with_answer("clock", "keep").without("clock_time"))
         if where == APPLY:
             self._to_apply()
