@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.flows.fakenode import node_at
+from tests.flows.leftovers import descendants, still_there, wait_until
 from tests.lab import dhcp, dns
 from tests.lab.daemontree import ensure_tree
 from tests.lab.farside import authority
@@ -533,19 +534,6 @@ def test_mistakes_are_told(internet: Any) -> None:
         internet.down("gmail", "all", "sulk")
 
 
-def descendants(process: int) -> set[int]:
-    """The processes below one, by the host's numbers."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    found, more = set[int](), {process}
-    while more:
-        found |= more
-        more = {child for child, parent in parents.items() if parent in more} - found
-    return found - {process}
-
-
 def test_every_daemon_ends_with_the_world(tmp_path: Path) -> None:
     with World(tmp_path, seed=2) as world:
         world.internet.add_account(ASHA, SECRETS[ASHA])
@@ -554,7 +542,7 @@ def test_every_daemon_ends_with_the_world(tmp_path: Path) -> None:
         names = {Path(f"/proc/{number}/comm").read_text().strip() for number in below}
         assert {"dovecot", "master", "dnsmasq"} <= names
         os.kill(world.process.pid, 9)
-        wait_for(lambda: not any(Path(f"/proc/{number}").exists() for number in below))
+        wait_until(lambda: not still_there(below), 90)
 
 
 def test_what_was_kept_comes_back_with_its_numbers(world: World, internet: Any, node: Place) -> None:

@@ -7,12 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.flows.leftovers import command_of, descendants, still_there, wait_until
 from tests.lab import browser, processes
 from tests.lab.processes import LabError
 from tests.lab.world import ROOT, World
@@ -34,50 +33,6 @@ def test_something(tmp_path):
         Path(os.environ["READY"] + ".partial").rename(os.environ["READY"])
         ENDING
 """
-
-
-def relations() -> dict[int, tuple[int, str]]:
-    """Every process of the host: its parent and the time it started, in ticks."""
-    found = {}
-    for place in Path("/proc").iterdir():
-        if place.name.isdigit():
-            try:
-                fields = (place / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if fields[0] != "Z":
-                found[int(place.name)] = (int(fields[1]), fields[19])
-    return found
-
-
-def descendants(ancestor: int) -> dict[int, str]:
-    """The processes that came from one, and when each started."""
-    now, family = relations(), {ancestor}
-    while more := {child for child, (parent, _) in now.items() if parent in family} - family:
-        family |= more
-    return {number: now[number][1] for number in family - {ancestor} if number in now}
-
-
-def still_there(family: dict[int, str], namespaces: list[str]) -> list[str]:
-    """Which of these processes live, and who else lives in these namespaces."""
-    left = []
-    for number, (_parent, started) in relations().items():
-        homes = set()
-        for name in ("user", "net", "pid", "mnt"):
-            try:
-                homes.add(str(Path(f"/proc/{number}/ns/{name}").readlink()))
-            except OSError:
-                continue
-        if family.get(number) == started or homes & set(namespaces):
-            left.append(f"{number} {command_of(number)}")
-    return left
-
-
-def command_of(number: int) -> str:
-    try:
-        return Path(f"/proc/{number}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return "(gone)"
 
 
 @pytest.mark.parametrize(
@@ -119,13 +74,6 @@ def test_nothing_is_left_of_the_world_of_a_test(tmp_path: Path, ending: str, sto
         assert stop != signal.SIGINT or "KeyboardInterrupt" in said
     finally:
         processes.end(test)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s in vain"
-        time.sleep(0.05)
 
 
 def test_a_host_that_forbids_namespaces_is_told_what_mends_it(tmp_path: Path) -> None:
