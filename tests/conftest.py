@@ -23,8 +23,13 @@ SEED = int(os.environ.setdefault("MOJOMAIL_SEED", str(random.SystemRandom().rand
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Be ended in order: what was found so far is told, and what was begun is tidied up, as with Ctrl-C."""
-    if not hasattr(config, "workerinput"):  # xdist's workers are ended by the one that started them
+    """Be ended in order: what was found so far is told, and what was begun is tidied up, as with Ctrl-C.
+
+    SIGTERM comes to the first process alone, which then ends xdist's workers by SIGINT. In the background, as `make
+    test` runs its parts, programs are born deaf to that (bash(1), Signals).
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -71,8 +76,9 @@ def measure(out: Path) -> Measure:
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory, out: Path) -> Iterator[Path]:
+def image(out: Path) -> Iterator[Path]:
     """The raw image: MOJOMAIL_IMAGE, else what `make image` left in deploy/. That no test writes to it is checked."""
+    from tests.lab.processes import temporary_directory
     from tests.lab.qemu import raw_image
 
     given = os.environ.get("MOJOMAIL_IMAGE")
@@ -80,11 +86,12 @@ def image(tmp_path_factory: pytest.TempPathFactory, out: Path) -> Iterator[Path]
     found = max((path for path in places if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
     if found is None:
         pytest.fail(f"there is no image at {places[0]}: run 'make image', or name one in MOJOMAIL_IMAGE", pytrace=False)
-    raw = raw_image(found, tmp_path_factory.mktemp("image"))
-    before = digest(raw)
-    (out / "tested.sha256").write_text(f"{before}  {found.stem if found.suffix == '.xz' else found.name}\n")
-    yield raw
-    assert digest(raw) == before, f"a test has written to {raw}"
+    with temporary_directory() as place:  # unpacked, it has a gigabyte: gone also when we are killed
+        raw = raw_image(found, place)
+        before = digest(raw)
+        (out / "tested.sha256").write_text(f"{before}  {found.stem if found.suffix == '.xz' else found.name}\n")
+        yield raw
+        assert digest(raw) == before, f"a test has written to {raw}"
 
 
 def digest(path: Path) -> str:

@@ -19,7 +19,6 @@ from tests.lab import processes, qemu
 from tests.lab.writelog import WriteLog, copy_sparse
 
 SECTOR = 512
-processes.PACKAGES.update({"e2undo": "e2fsprogs", "mtype": "mtools", "fsck.vfat": "dosfstools"})
 HARMLESS = re.compile(
     r"fsck\.fat .*|There are differences between boot sector and its backup\.|This is mostly harmless\. .*"
     r"|  [\d:/a-f, ]+|  Not automatically fixing this\.|Dirty bit is set\. .*| Automatically removing dirty bit\.|"

@@ -27,8 +27,6 @@ ARGUMENTS = (
 LIMIT = 60.0
 """Seconds that an action on the page may take, unless told otherwise: the node may be emulated."""
 
-processes.PACKAGES.update(nsenter="util-linux", setpriv="util-linux")
-
 
 def wrapper(directory: Path, holder: int) -> Path:
     """A program in `directory` that starts Chromium in the namespaces of the process `holder`."""

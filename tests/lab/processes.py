@@ -23,15 +23,23 @@ from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PACKAGES = {
-    "qemu-system-aarch64": "qemu-system-arm",
-    "qemu-img": "qemu-utils",
-    "mcopy": "mtools",
+    "chroot": "coreutils",
+    "cp": "coreutils",
+    "dd": "coreutils",
     "debugfs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
+    "e2undo": "e2fsprogs",
+    "fsck.vfat": "dosfstools",
     "ip": "iproute2",
-    "unshare": "util-linux",
+    "mcopy": "mtools",
+    "mformat": "mtools",
+    "mtype": "mtools",
+    "nft": "nftables",
     "nsenter": "util-linux",
-    "chroot": "coreutils",
+    "qemu-img": "qemu-utils",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
 }
 """Programs that a host may lack, and the Debian package that has each."""
 
@@ -127,6 +135,8 @@ def run(*command: str | Path, limit: float = 120.0, env: Mapping[str, str] | Non
     try:
         printed, said = child.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
+        with suppress(OSError):  # the session may have others in it, which would hold our pipes open
+            os.killpg(child.pid, signal.SIGKILL)
         raise LabError(f"{shlex.join(words)}: not done after {limit:.0f} s") from None
     finally:
         end(child)

@@ -1,16 +1,18 @@
 """A machine to play with: boot an image, look at its TV, and ask it things at a Python prompt.
 
-python -m tests.lab.prompt [IMAGE] [--lane virt] [--screen 1280x720] [--alone]
+python -m tests.lab.prompt [IMAGE] [--lane virt] [--screen 1280x720] [--alone] [--power-cuts]
 
 At the prompt, `node` is the machine (tests/lab/machine.py), `room` is where its TV and keyboard are
 (room.py), `world` is what is around it (world.py), `village` is where the phones are
-(village.py), and `dongle` is one that can be plugged in (dongle.py). Ctrl-D ends all of it.
+(village.py), and `dongle` is one that can be plugged in (dongle.py). Ctrl-C ends what is being waited for, Ctrl-D all
+of it.
 MOJOMAIL_SEED=N decides by chance as another run did.
 """
 
 from __future__ import annotations
 
 import argparse
+import builtins
 import code
 import os
 import random
@@ -23,8 +25,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from imagebuilder.cache import default_cache
 from tests.lab import processes
+from tests.lab.console import ConsoleError
 from tests.lab.control import ControlError
 from tests.lab.daemontree import ensure_tree
 from tests.lab.dongle import Dongle
@@ -39,6 +41,8 @@ BOOT_LIMIT = 1500.0
 """Seconds after which nobody waits for the boot any more."""
 SIM_PIN = "4242"
 """What the card in the dongle wants."""
+TOLD = (LabError, MachineFailure, ControlError, ConsoleError, AssertionError)
+"""Errors whose words, if they have any, say all there is to know: what was waited for, and what was seen."""
 WEBMAIL, WIZARD = 443, 8080
 """The node's ports for its pages, and for the wizard's until it is set up."""
 
@@ -112,7 +116,8 @@ def announce(node: Machine, seed: int, pages: tuple[Forward, Forward] | None) ->
         print(f"webmail      https://{host}:{port}/   (afterwards; the node's port {WEBMAIL})")
     print(f"seed         {seed}   (MOJOMAIL_SEED={seed} decides by chance in the same way)")
     print(f"log in       nobody can; ask instead: node.succeed('systemctl status'), in about {_minutes(node)} minutes")
-    print("prompt       node, room, world, village; node.screenshot('tv.png'), room.pin(), help(node); Ctrl-D ends")
+    there = "node, room, world, village, dongle" if pages is not None else "node, room, dongle"
+    print(f"prompt       {there}; node.screenshot('tv.png'), room.told(), help(node); Ctrl-D ends", flush=True)
 
 
 def _minutes(node: Machine) -> int:
@@ -127,35 +132,67 @@ def report_boot(node: Machine, world: World | None) -> None:
         if world is not None:
             node.wait_for_control(BOOT_LIMIT)
             world.trusted_by(node)
-    except (MachineFailure, ControlError) as error:
+    except (*TOLD, OSError) as error:
         if node.is_on:  # who switches it off knows
             print(f"\n{node.name} does not come up: {str(error).splitlines()[0]}", flush=True)
 
 
+class Prompt(code.InteractiveConsole):
+    """A Python prompt that says what went wrong in the lab's own words, and shows text as it is."""
+
+    def showtraceback(self) -> None:
+        """What a line ended with: the message alone where that says it all."""
+        error = sys.exc_info()[1]
+        if isinstance(error, KeyboardInterrupt):
+            self.write("\nKeyboardInterrupt\n")
+        elif isinstance(error, TOLD) and str(error):
+            self.write(f"{error}\n")
+        else:
+            super().showtraceback()
+
+
+def show(value: object) -> None:
+    """Print what a line gave: text of several lines as it is, all else as Python writes it."""
+    if isinstance(value, str) and "\n" in value:
+        builtins._ = value  # type: ignore[attr-defined]
+        print(value.removesuffix("\n"))
+    else:
+        sys.__displayhook__(value)
+
+
+def history_file() -> Path:
+    """Where the lines that were typed are kept (XDG Base Directory Specification: state)."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local/state") / "mojomail/lab-history"
+
+
 def prompt(names: dict[str, Any]) -> None:
     """A Python prompt with completion and a history, until Ctrl-D."""
-    history = default_cache().path / "lab-history"
+    history = history_file()
     history.parent.mkdir(parents=True, exist_ok=True)
     with suppress(OSError):
         readline.read_history_file(history)
     readline.set_completer(rlcompleter.Completer(names).complete)
     readline.parse_and_bind("tab: complete")
+    before, sys.displayhook = sys.displayhook, show
     try:
-        code.interact(banner="", local=names, exitmsg="")
+        Prompt(names).interact(banner="", exitmsg="")
     except SystemExit:
         pass
     finally:
+        sys.displayhook = before
         with suppress(OSError):
             readline.write_history_file(history)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Boot, and give the prompt. Exit code 2 when this host cannot."""
+    """Boot, and give the prompt. Exit code 2 when this host cannot, 130 when Ctrl-C ends it before the prompt."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab.prompt", description="Boot an image, and ask it things.")
     parser.add_argument("image", nargs="?", type=Path, help="the image: .img or .img.xz; it is not changed")
     parser.add_argument("--lane", choices=sorted(LANES), default="virt", help="the board (default: %(default)s)")
     parser.add_argument("--screen", type=screen_size, default=(1280, 720), metavar="WxH", help="pixels of the TV")
     parser.add_argument("--alone", action="store_true", help="no internet and no village around it")
+    parser.add_argument("--power-cuts", action="store_true", help="for node.power_cut(); there are no snapshots then")
     parser.add_argument("--append", default="", help="to add to the kernel's command line")
     given = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -170,6 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
                     LANES[given.lane],
                     screen=given.screen,
                     wires=world.wires if world else None,
+                    power_cuts=given.power_cuts,
                     append=given.append,
                     vnc=bool(LANES[given.lane].screen),
                     seed=seed,
@@ -184,6 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (LabError, MachineFailure) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
     return 0
 
 

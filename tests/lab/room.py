@@ -87,9 +87,9 @@ class WizardRoom:
         if self._pictures is not None:
             self.node.screenshot(self._pictures / f"{name}.png")
 
-    def keep_pictures(self, place: Path) -> None:
-        """Keep a picture of each screen from now on."""
-        self._pictures = place
+    def keep_pictures(self, place: str | Path) -> None:
+        """Keep a picture of each screen in the directory `place` from now on."""
+        self._pictures = Path(place)
 
     def pin(self) -> str:
         """The PIN for phones, as the TV shows it once there is an address."""
@@ -143,9 +143,15 @@ class WizardRoom:
 
     # ---- answering
 
+    def shown(self) -> Told:
+        """What is on the screen. Raises AssertionError when no screen of ours is there, to look at or to answer."""
+        if not (told := self.told()):
+            raise AssertionError("neither wizard nor state screen is there (yet): see node.screenshot('tv.png')")
+        return told
+
     def enter(self, value: str | None = None) -> Told:
         """Answer the screen that is shown: by Enter alone, or by typing or choosing `value`. Gives the next screen."""
-        told = self.told()
+        told = self.shown()
         if value is not None:
             self.put_in(told, value)
         return self.leave_by("ret", told)
@@ -181,7 +187,7 @@ class WizardRoom:
 
     def back(self) -> Told:
         """Press Escape."""
-        return self.leave_by("esc", self.told())
+        return self.leave_by("esc", self.shown())
 
     def go_through(self, answers: Mapping[str, str], *, until: str = "ready") -> Told:
         """Answer screen after screen, as given or by Enter alone, up to the screen `until`."""
@@ -220,7 +226,7 @@ class WizardRoom:
 
     def finish(self) -> None:
         """From the findings, or from how to join, to the state screen."""
-        if self.told()["screen"] == "test":
+        if self.shown()["screen"] == "test":
             self.enter("onward")
         self.wait_for_screen("join")
         self.picture(f"{len(self.seen) + 3:02}-join")

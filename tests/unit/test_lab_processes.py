@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,3 +115,46 @@ def test_a_failed_program_shows_what_it_said() -> None:
 def test_a_program_that_hangs_is_ended() -> None:
     with pytest.raises(LabError, match="not done after"):
         processes.run("sleep", "60", limit=0.1)
+
+
+def test_what_a_program_that_hangs_has_started_ends_with_it(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="not done after"):
+        processes.run("sh", "-c", 'sleep 60 & echo $! > "$0"; wait', tmp_path / "pid", limit=2.0)
+    assert soon(lambda: not lives(int((tmp_path / "pid").read_text())))
+
+
+STARTED = re.compile(
+    r"""(?:processes\.(?:run|start)|find_program|\b_run)\(\s*\*?\(?"([a-z][\w.-]+)"|words = \[+"([a-z][\w.-]+)","""
+)
+"""Where the lab or a flow names a program of the host."""
+ALWAYS_THERE = {"sh", "sleep", "bash"}
+"""In packages that no system is without."""
+
+
+def programs_started() -> set[str]:
+    """The programs of the host that the lab and the tests around it name."""
+    places = [path for folder in ("lab", "flows", "cuts") for path in (ROOT / "tests" / folder).glob("*.py")]
+    return {one or other for path in places for one, other in STARTED.findall(path.read_text())}
+
+
+def test_every_program_that_the_lab_starts_is_in_a_package_that_is_installed_for_tests() -> None:
+    installed = re.split(
+        r"\s+", " ".join(re.findall(r'^(?:build|test)="([^"]+)"', (ROOT / "setup/host").read_text(), re.M))
+    )
+    found = programs_started()
+    assert {"qemu-img", "mcopy", "e2fsck", "mtype", "fsck.vfat", "nsenter", "unshare"} <= found, "the pattern is wrong"
+    named = {name: processes.PACKAGES.get(name, name) for name in found - ALWAYS_THERE}
+    assert {name: package for name, package in named.items() if package not in installed} == {}
+
+
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="not a Debian system")
+@pytest.mark.parametrize(("program", "package"), processes.PACKAGES.items())
+def test_a_program_comes_from_the_package_that_is_named(program: str, package: str) -> None:
+    place = Path(processes.find_program(program))
+    names = (
+        place,
+        Path("/usr") / place.relative_to("/"),
+        str(place).removeprefix("/usr"),
+    )  # as it was before usr-merge
+    owners = subprocess.run(["dpkg", "-S", *names], capture_output=True, text=True)
+    assert package in {line.partition(":")[0] for line in owners.stdout.splitlines()}, owners

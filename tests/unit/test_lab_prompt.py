@@ -13,10 +13,11 @@ from unittest.mock import Mock, create_autospec
 import pytest
 
 from tests.lab import prompt
+from tests.lab.control import ControlError
 from tests.lab.dongle import Dongle
 from tests.lab.farside import Internet
 from tests.lab.hands import Hands
-from tests.lab.machine import Machine, MachineFailure
+from tests.lab.machine import LabError, Machine, MachineFailure
 from tests.lab.room import WizardRoom
 from tests.lab.village import Place
 from tests.lab.world import Wired, World
@@ -50,6 +51,43 @@ def machine(log: Path, vnc: bool = True) -> Any:
     )
 
 
+@pytest.mark.parametrize("when", ["world", "machine"])
+def test_ctrl_c_before_the_prompt_ends_it_without_a_word(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prompt, "open_world", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(prompt, "Machine", Mock(side_effect=KeyboardInterrupt))
+    assert prompt.main([str(tmp_path / "x.img"), *(["--alone"] if when == "machine" else [])]) == 130
+    assert capsys.readouterr() == ("", "\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("raise MachineFailure('false\\n  exit code 1')", "false\n  exit code 1\n"),
+        ("raise LabError('no provider is called gmial')", "no provider is called gmial\n"),
+        ("raise KeyboardInterrupt", "\nKeyboardInterrupt\n"),
+    ],
+)
+def test_what_the_lab_says_stands_alone_at_the_prompt(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt.Prompt({"MachineFailure": MachineFailure, "LabError": LabError}).push(line)
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("line", ["1 / 0", "assert False"])
+def test_ones_own_mistake_has_its_traceback(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt.Prompt({}).push(line)
+    assert capsys.readouterr().err.startswith("Traceback (most recent call last):\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("one\ntwo\n", "one\ntwo\n"), ("one", "'one'\n"), (None, ""), (["a\nb"], "['a\\nb']\n")]
+)
+def test_text_of_several_lines_is_shown_as_it_is(value: object, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt.show(value)
+    assert capsys.readouterr().out == shown
+
+
 def test_everything_has_its_place_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = []
 
@@ -63,7 +101,13 @@ def test_everything_has_its_place_said(tmp_path: Path, capsys: pytest.CaptureFix
         pages = prompt.open_pages(stack, world)
         prompt.announce(machine(log), 4711, pages)
         said = capsys.readouterr().out
-        for place in ("vnc://127.0.0.1:5903", str(log), "MOJOMAIL_SEED=4711", "node, room, world, village", "Ctrl-D"):
+        for place in (
+            "vnc://127.0.0.1:5903",
+            str(log),
+            "MOJOMAIL_SEED=4711",
+            "node, room, world, village, dongle",
+            "Ctrl-D",
+        ):
             assert place in said
         for name, scheme in (("wizard", "http"), ("webmail", "https")):
             host, port = re.findall(rf"{name} +{scheme}://([\d.]+):(\d+)/ ", said)[0]
@@ -88,6 +132,29 @@ def test_wizard_is_at_another_port_where_its_own_is_taken_and_that_is_said(
         assert f"Port {taken} of this machine is taken" in line and f"ss -ltnp 'sport = {taken}'" in line
 
 
+def test_a_boot_that_is_watched_from_the_side_never_ends_in_a_traceback() -> None:
+    node = create_autospec(Machine, instance=True)
+    node.name, node.is_on = "node", False
+    for error in (LabError("the world has ended"), ControlError("the machine is off"), FileNotFoundError("serial.log")):
+        node.wait_for_login.side_effect = error
+        prompt.report_boot(node, None)
+
+
+@pytest.mark.parametrize("call", [WizardRoom.enter, WizardRoom.back, WizardRoom.finish])
+def test_one_at_a_television_with_nobody_behind_it_is_told_so(call: Any) -> None:
+    room = WizardRoom(create_autospec(Machine, instance=True))
+    room.node.execute.return_value = SimpleNamespace(stdout="")  # type: ignore[attr-defined]
+    with pytest.raises(AssertionError, match="neither wizard nor state screen is there"):
+        call(room)
+
+
+def test_pictures_of_the_screens_are_kept_where_a_text_says(tmp_path: Path) -> None:
+    room = WizardRoom(create_autospec(Machine, instance=True))
+    room.keep_pictures(str(tmp_path))
+    room.picture("01-language")
+    room.node.screenshot.assert_called_once_with(tmp_path / "01-language.png")  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(("is_on", "said"), [(True, "node does not come up: the boot is lost"), (False, "")])
 def test_a_boot_that_is_lost_is_said_at_the_prompt(is_on: bool, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     node = create_autospec(Machine, instance=True)
@@ -100,7 +167,7 @@ def test_a_boot_that_is_lost_is_said_at_the_prompt(is_on: bool, said: str, capsy
 def test_a_machine_alone_has_no_webmail_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prompt.announce(machine(tmp_path / "serial.log", vnc=False), 1, None)
     said = capsys.readouterr().out
-    assert "webmail" not in said
+    assert "webmail" not in said and "world" not in said
     assert "vnc://" not in said
 
 
