@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PROFILE ?= village
 DEPLOY ?= deploy
 LANE ?= virt
+OPTIONS ?=
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -59,11 +60,11 @@ cuts: setup-dev ## The power goes at each flush of two whole set-ups, and 20 poi
 	MOJOMAIL_IMAGE="$${MOJOMAIL_IMAGE:-$(abspath $(DEPLOY))/mojomail-$(PROFILE).img}" \
 		$(RUN) -m pytest tests/cuts -q --numprocesses=2 --dist=loadscope --junit-xml=$(OUT)/cuts.xml
 
-test: setup-dev ## Everything: check, builds of every kind, the real image, and what it does; then the report
+test: ## Everything: check, builds of every kind, the real image, and what it does; then the report
 	@tests/everything $(RUN) "$(DEPLOY)"
 
 lab: image setup-dev ## Boot the image, with a screen to look at, a world around it, and a prompt
-	@$(RUN) -m tests.lab.prompt "$(DEPLOY)/mojomail-$(PROFILE).img" --lane "$(LANE)"
+	@$(RUN) -m tests.lab.prompt "$(DEPLOY)/mojomail-$(PROFILE).img" --lane "$(LANE)" $(OPTIONS)
 
 bench: setup ## Measure builds: one line of JSON each
 	$(RUN) -m tests.bench

@@ -15,7 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "tests/out"
-MEASUREMENTS = OUT / "measurements.jsonl"
+MEASUREMENTS = OUT / "measurements"
+"""For each run of pytest a file with its figures, named as its JUnit file; a later run writes it anew."""
 LEFT_OUT = OUT / "left-out"
 """For each folder of tests a file with the ids of those that were left out as `long`."""
 SEED = int(os.environ.setdefault("MOJOMAIL_SEED", str(random.SystemRandom().randrange(1 << 31))))
@@ -31,6 +32,14 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if not config.option.collectonly:
+            measurements_of(config).unlink(missing_ok=True)
+
+
+def measurements_of(config: pytest.Config) -> Path:
+    """The file with the figures of this run, which its workers share."""
+    junit = config.option.xmlpath
+    return MEASUREMENTS / f"{Path(junit).stem if junit else 'by-hand'}.jsonl"
 
 
 def pytest_report_header() -> str:
@@ -65,11 +74,13 @@ class Measure(Protocol):
 
 
 @pytest.fixture(scope="session")
-def measure(out: Path) -> Measure:
+def measure(request: pytest.FixtureRequest) -> Measure:
     """Keep a figure for the report: measure("boot", 92.1, "s", lane="virt"). Units: s, MB (10^6 bytes), bytes."""
+    path = measurements_of(request.config)
+    path.parent.mkdir(parents=True, exist_ok=True)
 
     def keep(name: str, value: float, unit: str, **more: str) -> None:
-        with MEASUREMENTS.open("a") as file:
+        with path.open("a") as file:
             file.write(json.dumps({"name": name, "value": value, "unit": unit} | more) + "\n")
 
     return keep

@@ -1,8 +1,9 @@
 """The report of a test run: `python -m tests.report [--out tests/out] [--deploy deploy] [--keep DIRECTORY]`.
 
-Reads what the run left: parts.tsv (part, seconds, exit code), the JUnit files, measurements.jsonl, and the reports of
-the images in deploy/. Writes report.md and report.html beside them and prints the tables. A file that is missing or
-broken is a line less, never a failure: the report is wanted most when something went wrong.
+Reads what the run left: parts.tsv (part, seconds, exit code), whether it began with layers, the JUnit files, the
+figures in measurements/, and the reports of the images in deploy/. Writes report.md and report.html beside them and
+prints the tables. A file that is missing or broken is a line less, never a failure: the report is wanted most when
+something went wrong.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ SLOWEST = 25
 
 KEPT = 10
 """Reports that stay."""
+LIMITS = {"layers": 20 * 60.0, "nothing": 60 * 60.0}
+"""Seconds that all parts of `make test` together may take on two cores without KVM, by what the run began with: a cache
+that has layers, or nothing."""
 PICTURE_LIMIT = 400_000
 """Bytes of a picture that is shown in the page itself; larger ones are only linked."""
 
@@ -139,9 +143,11 @@ def keep(out: Path, place: Path) -> None:
     """
     folder = place / f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("report.md", "report.html", "parts.tsv", "measurements.jsonl", *FILES.values()):
+    for name in ("report.md", "report.html", "parts.tsv", *FILES.values()):
         if (out / name).exists():
             shutil.copy(out / name, folder)
+    for figures_of in out.glob("measurements/*.jsonl"):
+        shutil.copy(figures_of, folder)
     for said in out.glob("failures/*/failure.txt"):
         shutil.copy(said, folder / f"{said.parent.name}.txt")
     for old in sorted(path for path in place.iterdir() if path.is_dir())[:-KEPT]:
@@ -151,7 +157,7 @@ def keep(out: Path, place: Path) -> None:
 def gather(out: Path, deploy: Path) -> Report:
     """Everything that a run left in `out` and `deploy`."""
     parts = read_parts(out)
-    measurements = read_measurements(out / "measurements.jsonl")
+    measurements = [one for path in sorted(out.glob("measurements/*.jsonl")) for one in read_measurements(path)]
     bad = [part.name for part in parts if part.result != "ok"]
     count = sum(part.passed for part in parts)
     if bad:
@@ -163,13 +169,28 @@ def gather(out: Path, deploy: Path) -> Report:
         figures=[*image_figures(deploy, out), *figures(one for one in measurements if one["unit"] != "bytes")],
         parts=parts,
         traffic=figures(one for one in measurements if one["unit"] == "bytes"),
-        run=about_the_run(),
+        run=[*whole_run(out, parts), *about_the_run()],
         bundles=sorted(f"failures/{path.name}/" for path in out.glob("failures/*") if path.is_dir()),
         pictures=[read_picture(path, out) for path in sorted(out.rglob("*.png"))],
         cases=[case for part in parts for case in part.cases],
         left_out=read_left_out(out),
         slowest=slowest(parts),
     )
+
+
+def whole_run(out: Path, parts: Sequence[Part]) -> list[tuple[str, str]]:
+    """What `make test` took and what it may take; nothing where it did not run, or not to its end."""
+    try:
+        began = (out / "began-with").read_text().strip()
+        limit = LIMITS[began]
+    except (OSError, KeyError):
+        return []
+    if not parts or any(part.code in ("", "none", "interrupted") for part in parts):
+        return []
+    took = sum(part.seconds for part in parts)
+    share = f"{format_seconds(took)} of the {format_seconds(limit)} it may take"
+    how = "layers were there" if began == "layers" else "from nothing"
+    return [("all parts", f"{share}, {how}{': too slow' if took > limit else ''}")]
 
 
 def read_left_out(out: Path) -> list[tuple[str, str]]:

@@ -48,17 +48,17 @@ def run(place: Path, **switches: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-PARTS = ["test-node", "test-build", "image", "check", "test-flows"]
+PARTS = ["setup-dev", "test-node", "test-build", "image", "check", "test-flows"]
 
 
 @pytest.mark.parametrize(
     ("broken", "made", "codes", "ends"),
     [
-        ("", PARTS, ["0"] * 5, ""),
-        ("check", PARTS, ["0", "0", "0", "2", "0"], "failed: check\n"),
-        ("test-build test-flows", PARTS, ["0", "2", "0", "0", "2"], "failed: test-build test-flows\n"),
-        ("image", PARTS[:-1], ["0", "0", "2", "0", "none"], "failed: image test-flows\n"),
-        ("report", PARTS, ["0"] * 5, "failed: report\n"),
+        ("", PARTS, ["0"] * 6, ""),
+        ("check", PARTS, ["0", "0", "0", "0", "2", "0"], "failed: check\n"),
+        ("test-build test-flows", PARTS, ["0", "0", "2", "0", "0", "2"], "failed: test-build test-flows\n"),
+        ("image", PARTS[:-1], ["0", "0", "0", "2", "0", "none"], "failed: image test-flows\n"),
+        ("report", PARTS, ["0"] * 6, "failed: report\n"),
     ],
 )
 def test_parts(broken: str, made: list[str], codes: list[str], ends: str, tmp_path: Path) -> None:
@@ -71,7 +71,24 @@ def test_parts(broken: str, made: list[str], codes: list[str], ends: str, tmp_pa
     assert done.stderr.endswith(ends)
     rows = [line.split("\t") for line in (tmp_path / "tests/out/parts.tsv").read_text().splitlines()]
     assert [(name, code) for name, _, code in rows] == list(zip(PARTS, codes, strict=True))
-    assert [path.name for path in (tmp_path / "tests/out").iterdir()] == ["parts.tsv"], "nothing of an older run"
+    left = sorted(path.name for path in (tmp_path / "tests/out").iterdir())
+    assert left == ["began-with", "parts.tsv"], "nothing of an older run"
+
+
+@pytest.mark.parametrize(
+    ("layers", "began"), [((), "nothing"), (("layers",), "nothing"), (("layers", "layers/1f"), "layers")]
+)
+def test_report_is_told_whether_there_were_layers(layers: tuple[str, ...], began: str, tmp_path: Path) -> None:
+    for name in layers:
+        (tmp_path / "cache/mojomail" / name).mkdir(parents=True)
+    run(tmp_path)
+    assert (tmp_path / "tests/out/began-with").read_text() == f"{began}\n"
+
+
+def test_nothing_is_run_without_what_it_needs(tmp_path: Path) -> None:
+    done = run(tmp_path, BROKEN="setup-dev")
+    assert done.returncode == 1 and "made test-node" not in done.stdout
+    assert done.stderr.endswith("nothing can be tested without what make setup-dev installs\n")
 
 
 def test_run_that_is_ended_reports_all_the_same_what_it_has_found(tmp_path: Path) -> None:
@@ -81,5 +98,5 @@ def test_run_that_is_ended_reports_all_the_same_what_it_has_found(tmp_path: Path
     assert "reported -m tests.report" in done.stdout
     rows = [line.split("\t") for line in (tmp_path / "tests/out/parts.tsv").read_text().splitlines()]
     assert [(name, code) for name, _, code in rows] == [
-        ("test-node", "0"), ("test-build", "interrupted")
+        ("setup-dev", "0"), ("test-node", "0"), ("test-build", "interrupted")
     ]  # fmt: skip

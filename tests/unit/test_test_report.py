@@ -58,7 +58,8 @@ def out(tmp_path: Path) -> Path:
     (out / "parts.tsv").write_text("check\t48\t0\nimage\t3\t0\ntest-flows\t500\t2\n")
     (out / "flows.xml").write_text(JUNIT)
     (out / "tested.sha256").write_text("feed  mojomail-village.img\n")
-    (out / "measurements.jsonl").write_text("".join(json.dumps(one) + "\n" for one in MEASUREMENTS) + "cut off {")
+    (out / "measurements").mkdir()
+    (out / "measurements/flows.jsonl").write_text("".join(json.dumps(one) + "\n" for one in MEASUREMENTS) + "cut off {")
     (out / "boot-virt.png").write_bytes(b"picture")
     (out / "failures/test_bad/screen.png").write_bytes(b"picture")
     (out / "left-out").mkdir()
@@ -120,7 +121,7 @@ def test_figure_that_was_measured_often_is_told_by_its_median() -> None:
 
 
 def test_lines_that_are_no_measurement_are_passed_over(out: Path) -> None:
-    assert len(read_measurements(out / "measurements.jsonl")) == len(MEASUREMENTS)
+    assert len(read_measurements(out / "measurements/flows.jsonl")) == len(MEASUREMENTS)
 
 
 def test_everything_is_told(out: Path, deploy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,6 +142,24 @@ def test_everything_is_told(out: Path, deploy: Path, capsys: pytest.CaptureFixtu
     assert "no &lt;tap&gt;" in page
     assert f"data:image/png;base64,{base64.b64encode(b'picture').decode()}" in page
     assert "http" not in page, "the page needs nothing but itself"
+
+
+@pytest.mark.parametrize(
+    ("began", "seconds", "told"),
+    [
+        ("layers", 869, "14 min 29 s of the 20 min 00 s it may take, layers were there"),
+        ("layers", 1300, "21 min 40 s of the 20 min 00 s it may take, layers were there: too slow"),
+        ("nothing", 1300, "21 min 40 s of the 60 min 00 s it may take, from nothing"),
+    ],
+)
+def test_whole_run_is_told_beside_what_it_may_take(
+    began: str, seconds: int, told: str, out: Path, deploy: Path
+) -> None:
+    (out / "began-with").write_text(f"{began}\n")
+    (out / "parts.tsv").write_text(f"check\t9\t0\ntest-flows\t{seconds - 9}\t2\n")
+    assert ("all parts", told) in gather(out, deploy).run
+    (out / "parts.tsv").write_text("check\t9\t0\ntest-flows\t3\tinterrupted\n")
+    assert "all parts" not in dict(gather(out, deploy).run)
 
 
 def test_tests_that_take_longest_stand_first(out: Path, deploy: Path) -> None:
@@ -176,10 +195,12 @@ def test_the_last_reports_stay_with_what_failed_tests_said(tmp_path: Path) -> No
     (out / "failures/test-a/failure.txt").write_text("it was so")
     (out / "report.md").write_text("# All is well")
     (out / "flows.xml").write_text(JUNIT)
+    (out / "measurements").mkdir()
+    (out / "measurements/flows.jsonl").write_text("{}")
     for number in range(KEPT + 3):
         (place / f"20200101-0000{number:02}").mkdir(parents=True)
     keep(out, place)
     folders = sorted(path.name for path in place.iterdir())
     assert len(folders) == KEPT and folders[0] == "20200101-000004"
     newest = place / folders[-1]
-    assert {path.name for path in newest.iterdir()} == {"report.md", "flows.xml", "test-a.txt"}
+    assert {path.name for path in newest.iterdir()} == {"report.md", "flows.xml", "flows.jsonl", "test-a.txt"}
