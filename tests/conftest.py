@@ -6,7 +6,10 @@ import hashlib
 import json
 import os
 import random
+import re
+import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +22,12 @@ MEASUREMENTS = OUT / "measurements"
 """For each run of pytest a file with its figures, named as its JUnit file; a later run writes it anew."""
 LEFT_OUT = OUT / "left-out"
 """For each folder of tests a file with the ids of those that were left out as `long`."""
+FAILURES = OUT / "failures"
+BUNDLED = ("flows", "image", "node", "build", "cuts")
+"""Folders of tests whose failures are kept; of unit tests the words say all."""
+SAME_INTERRUPT = 5.0
+"""Seconds in which all signals to end are one."""
+_interrupted = -SAME_INTERRUPT
 SEED = int(os.environ.setdefault("MOJOMAIL_SEED", str(random.SystemRandom().randrange(1 << 31))))
 """What chance decides in this run is decided by this; MOJOMAIL_SEED=N runs it again in the same way."""
 
@@ -29,11 +38,21 @@ def pytest_configure(config: pytest.Config) -> None:
     SIGTERM comes to the first process alone, which then ends xdist's workers by SIGINT. In the background, as `make
     test` runs its parts, programs are born deaf to that (bash(1), Signals).
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if not hasattr(config, "workerinput"):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupt)
+    if not is_worker:
+        signal.signal(signal.SIGTERM, interrupt)
         if not config.option.collectonly:
             measurements_of(config).unlink(missing_ok=True)
+
+
+def interrupt(number: int, frame: object) -> None:
+    """End the run. A Ctrl-C may come by several ways at once: those that follow soon must not end the tidying up."""
+    global _interrupted
+    if (now := time.monotonic()) > _interrupted + SAME_INTERRUPT:
+        _interrupted = now
+        raise KeyboardInterrupt
 
 
 def measurements_of(config: pytest.Config) -> Path:
@@ -67,6 +86,35 @@ def out() -> Path:
     """Where screens, console logs and reports are kept."""
     OUT.mkdir(parents=True, exist_ok=True)
     return OUT
+
+
+def folder_of(nodeid: str, when: str = "call") -> Path:
+    """Where what was seen when a test failed is kept; what fails when it is tidied up has a folder of its own."""
+    name = re.sub(r"[^\w.-]+", "-", nodeid).strip("-")
+    return FAILURES / (name if when == "call" else f"{name}-{when}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed and item.path.parent.name in BUNDLED:
+        place = folder_of(item.nodeid, report.when)
+        try:
+            begin_bundle(place, item.nodeid, report.longreprtext)
+            report.sections.append(("bundle", f"what there was to see: {place}"))
+        except OSError as error:  # a full disk, say: the failure itself must be told all the same
+            report.sections.append(("bundle", f"nothing could be kept in {place}: {error}"))
+    return report
+
+
+def begin_bundle(place: Path, nodeid: str, said: str) -> None:
+    """A new folder with what a failed test said, the seed, and the versions it ran with."""
+    from tests.lab.bundle import tools
+
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    (place / "failure.txt").write_text(f"{nodeid}\nMOJOMAIL_SEED={SEED}\n\n{said}\n")
+    (place / "versions.json").write_text(json.dumps({**tools(), "seed": SEED}, indent=2) + "\n")
 
 
 class Measure(Protocol):

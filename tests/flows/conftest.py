@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, SEED, Measure
+from tests.conftest import FAILURES, SEED, Measure, folder_of
 from tests.flows.mailoffice import MailOffice, set_up
 from tests.imagefiles import has, root_of
 from tests.lab.daemontree import ensure_tree
@@ -49,14 +48,12 @@ WIZARD = {"test_wizard", "test_story", "test_radio", "test_dongle", "test_late_d
 MAKERS = ("grow-root", "first-secrets", "certificate", "prepare")
 """The units mojomail-* that make on the first boot what a card has of its own."""
 
-FAILURES = ROOT / "tests/out/failures"
-
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     if report.failed:
-        leave_bundle(item, report)
+        add_machines(item, report.when, report.longreprtext)
     return report
 
 
@@ -83,20 +80,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByMachine(config, log)
 
 
-def leave_bundle(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Keep what every machine and the world of a failed test show, and say where."""
-    name = re.sub(r"[^\w.-]+", "-", item.nodeid).strip("-")
-    # what fails when a test is tidied up does not replace what the test itself left
-    place = FAILURES / (name if report.when == "call" else f"{name}-{report.when}")
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    (place / "failure.txt").write_text(f"{item.nodeid}\nMOJOMAIL_SEED={SEED}\n\n{report.longreprtext}\n")
+def add_machines(item: pytest.Item, when: str, said: str) -> None:
+    """Keep what every machine and the world of a failed test show, beside what it said. Never raises."""
+    place = folder_of(item.nodeid, when)
     for value in {id(value): value for value in getattr(item, "funcargs", {}).values()}.values():
-        if isinstance(value, Machine):
-            value.bundle(place / value.name, error=report.longreprtext)
-        elif isinstance(value, World):
-            value.bundle(place / "world")
-    report.sections.append(("bundle", f"what there was to see: {place}"))
+        try:
+            if isinstance(value, Machine):
+                value.bundle(place / value.name, error=said)
+            elif isinstance(value, World):
+                value.bundle(place / "world")
+        except Exception as error:
+            with suppress(OSError):
+                (place / "missing.txt").write_text(f"{type(value).__name__}: {error}\n")
 
 
 @contextmanager
@@ -104,6 +99,8 @@ def bundle_if_it_fails(machine: Machine) -> Iterator[None]:
     """Keep what a machine shows that does not come up: no test has it yet."""
     try:
         yield
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
         machine.bundle(FAILURES / f"boot-of-{machine.name}", error=error)
         raise

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.flows.conftest import FAILURES, LIMITS
+from tests.conftest import FAILURES, ROOT
+from tests.flows.conftest import LIMITS
 from tests.flows.leftovers import descendants, homes, still_there, wait_until
 from tests.lab import processes
 

@@ -85,13 +85,24 @@ def _ask(node: Machine, keep: Callable[[str, Callable[[], str | bytes]], None]) 
 def versions(image: Path, seed: int | None = None) -> dict[str, Any]:
     """What the machine was made of: programs, the tree's commit, the image's SHA-256, the seed."""
     return {
-        "qemu": _first_line("qemu-system-aarch64", "--version"),
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "commit": _first_line("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40"),
+        **tools(),
         "image": str(image),
         "image_sha256": image_digest(image) if image.is_file() else None,
         "seed": seed,
+    }
+
+
+def tools() -> dict[str, Any]:
+    """What runs here: QEMU, Python, the kernel, and the commit of this tree, whoever owns it (git-config(1),
+    safe.directory).
+    """
+    return {
+        "qemu": _first_line("qemu-system-aarch64", "--version"),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "commit": _first_line(
+            *("git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40")
+        ),
     }
 
 

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = """
 import os, time
@@ -18,6 +20,8 @@ import pytest
 @pytest.fixture(scope="session")
 def machine():
     yield
+    Path(os.environ["PLACE"], f"tidying-{os.getpid()}").touch()
+    time.sleep(1)  # as a machine takes to end
     Path(os.environ["PLACE"], f"tidy-{os.getpid()}").touch()
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -25,7 +29,7 @@ def test_something(machine, number):
     Path(os.environ["PLACE"], f"busy-{os.getpid()}").touch()
     time.sleep(100)
 """
-IN_THE_BACKGROUND = '"$@" & echo $! > "$PLACE/pid"; wait $!'
+IN_THE_BACKGROUND = 'trap "" INT; "$@" & echo $! > "$PLACE/pid"; wait $!'
 """As tests/everything starts the parts of `make test`."""
 
 
@@ -33,7 +37,15 @@ def marks(place: Path, kind: str) -> set[str]:
     return {path.name.partition("-")[2] for path in place.glob(f"{kind}-*")}
 
 
-def test_workers_in_the_background_tidy_up_when_the_run_is_ended(tmp_path: Path) -> None:
+def wait_for_both(place: Path, kind: str) -> None:
+    end = time.monotonic() + 60
+    while len(marks(place, kind)) < 2:
+        assert time.monotonic() < end, (place / "output").read_text()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("ways", [1, 2], ids=["by one signal", "by several at once"])
+def test_workers_in_the_background_tidy_up_when_the_run_is_ended(ways: int, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TESTS)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", "-p", "no:cacheprovider", "-n2"]
     words += ["-c", os.devnull, "--rootdir", str(tmp_path), "--basetemp", str(tmp_path / "temporary"), "test_it.py"]
@@ -48,10 +60,11 @@ def test_workers_in_the_background_tidy_up_when_the_run_is_ended(tmp_path: Path)
             start_new_session=True,
         )
     try:
-        end = time.monotonic() + 60
-        while len(marks(tmp_path, "busy")) < 2:
-            assert time.monotonic() < end and shell.poll() is None, (tmp_path / "output").read_text()
-            time.sleep(0.05)
+        wait_for_both(tmp_path, "busy")
+        if ways == 2:
+            os.killpg(shell.pid, signal.SIGINT)
+            wait_for_both(tmp_path, "tidying")
+            os.killpg(shell.pid, signal.SIGINT)
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
         shell.wait(60)
         assert marks(tmp_path, "tidy") == marks(tmp_path, "busy"), (tmp_path / "output").read_text()
