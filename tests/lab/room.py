@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.lab.keyboard import keys_of
 from tests.lab.machine import Machine
 
 SOCKET = "/run/mojomail/firstboot-state"
@@ -30,6 +31,9 @@ ANSWERED = 120.0
 """Seconds until the screen after an answer: some are looked up by other programs, and all is emulated."""
 FOUND = 300.0
 """Seconds until a keyboard is found: on a first boot it may be later than the first screen."""
+AHEAD = 14
+"""Keys going down or up that the machine may not have taken yet: QEMU's keyboard keeps 16, and drops the others (QEMU's
+hw/input/hid.c, QUEUE_LENGTH)."""
 APPLIED = 900.0
 """Seconds until everything is in force and tried out."""
 Told = dict[str, Any]
@@ -157,24 +161,40 @@ class WizardRoom:
         return self.leave_by("ret", told)
 
     def put_in(self, told: Told, value: str) -> None:
-        """Type or choose, without Enter."""
+        """Type or choose, without Enter. What was pressed is seen to have arrived before AHEAD is exceeded."""
         if told["field"] == "choice":
-            wanted, at = told["choices"].index(value), told["choices"].index(told["value"])
-            for _ in range(abs(wanted - at)):
-                self.node.key("down" if wanted > at else "up")
-            self.wait_for(f"{value} to be chosen", lambda now: now["value"] == value)
+            self._choose(told, value)
             return
+        secret = told["field"] == "secret"
         if told["letters"] and not told["suggested"]:
-            for _ in range(told["letters"]):
-                self.node.key("backspace")
+            for left in self._press("backspace", told["letters"]):
+                self.wait_for(f"{left} letters to be left", _shows(letters=left))
         if not value:
             self.node.key("backspace")
-        secret = told["field"] == "secret"
-        self.node.type(value, None)
-        self.wait_for(
-            f"{value if not secret else 'a secret'} to be typed",
-            lambda now: now["letters"] == len(value) and (secret or now["value"] == value),
-        )
+            self.wait_for("nothing to be left", _shows(letters=0))
+        typed = ""
+        for piece in pieces(value):
+            self.node.type(piece, None)
+            typed += piece
+            if secret:
+                self.wait_for("a secret to be typed", _shows(letters=len(typed)))
+            else:
+                self.wait_for(f"{typed} to be typed", _shows(letters=len(typed), value=typed))
+
+    def _choose(self, told: Told, value: str) -> None:
+        choices: list[str] = told["choices"]
+        wanted, at = choices.index(value), choices.index(told["value"])
+        for left in self._press("down" if wanted > at else "up", abs(wanted - at)):
+            passed = choices[wanted - left if wanted > at else wanted + left]
+            self.wait_for(f"{passed} to be chosen", _shows(value=passed))
+
+    def _press(self, key: str, times: int) -> Iterator[int]:
+        """Press a key so often; gives how often it is still to be pressed whenever it is time to look."""
+        while times:
+            for _ in range(many := min(times, AHEAD // 2)):
+                self.node.key(key)
+            times -= many
+            yield times
 
     def leave_by(self, key: str, told: Told) -> Told:
         """Press Enter or Escape, and wait until the screen is another one, or says what is wrong."""
@@ -239,6 +259,24 @@ class WizardRoom:
     def wait_for_state_screen(self, limit: float = ANSWERED) -> Told:
         """Wait until the TV shows the node's state."""
         return self.wait_for("the state screen", lambda told: told["screen"] == "state", limit)
+
+
+def _shows(**wanted: object) -> Callable[[Told], bool]:
+    """Whether what is on the screen is so."""
+    return lambda told: all(told[name] == value for name, value in wanted.items())
+
+
+def pieces(text: str) -> Iterator[str]:
+    """The text in pieces of at most AHEAD keys going down or up."""
+    piece, events = "", 0
+    for character in text:
+        more = 2 * len(keys_of(character))
+        if events + more > AHEAD:
+            yield piece
+            piece, events = "", 0
+        piece, events = piece + character, events + more
+    if piece:
+        yield piece
 
 
 def findings(told: Told) -> dict[str, str]:
