@@ -1,0 +1,82 @@
+"""What the flows' waits say when they were in vain, with the node's answers played."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain, repeat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.flows.mailoffice import MailOffice
+from tests.lab.control import ControlError, Result
+from tests.lab.guest import Guest, MachineFailure
+
+
+class Asked(Guest):
+    """A guest whose daemon shows one outbox after the other, and the last for ever; None: it does not answer."""
+
+    def __init__(self, *outboxes: list[dict[str, Any]] | None) -> None:
+        self._outboxes: Iterator[list[dict[str, Any]] | None] = chain(outboxes, repeat(outboxes[-1]))
+        self.asked = 0
+        self.control = self  # type: ignore[assignment]
+
+    def run(self, command: str, limit: float, stdin: bytes = b"") -> Result:
+        self.asked += 1
+        mails = next(self._outboxes)
+        if mails is None:
+            raise ControlError("the machine went off")
+        output = json.dumps({"mails": mails}).encode()
+        return Result(0, output.decode(), "", output)
+
+    def failure(self, message: str) -> MachineFailure:
+        return MachineFailure(f"{message}\n  console | last words")
+
+    def wait(self, seconds: float) -> None:
+        return
+
+
+def office(node: Guest, arrived: list[Any]) -> MailOffice:
+    """A mail office of that node; `arrived` is what has been taken far away."""
+    world: Any = SimpleNamespace(internet=SimpleNamespace(arrived=lambda address: arrived))
+    machine: Any = node
+    return MailOffice(machine, world, Path("ca.crt"))
+
+
+def mail(state: str) -> dict[str, Any]:
+    return {"message_id": "<1>", "state": state}
+
+
+def test_a_mail_that_never_comes_to_a_state_is_told_as_it_was_last() -> None:
+    node = Asked([mail("sending")], [mail("refused")])
+    with pytest.raises(AssertionError) as failed:
+        office(node, []).wait_for_outbox("<1>", "sent", limit=0.2)
+    first, *rest = str(failed.value).splitlines()
+    assert first.startswith("<1> sent; ") and "'refused'" in first and "'sending'" not in first
+    assert "console | last words" in rest[-1]
+
+
+def test_a_mail_that_is_not_in_the_outbox_any_more_is_told_so() -> None:
+    node = Asked([mail("sending")], [])
+    with pytest.raises(AssertionError, match="<1> sent link; the outbox has no such mail"):
+        office(node, []).wait_for_outbox("<1>", "sent", "link", limit=0.2)
+
+
+def test_a_mail_that_does_not_arrive_is_told_with_the_outbox_by_then() -> None:
+    node = Asked([mail("held")])
+    with pytest.raises(AssertionError, match=r"'hello' at friend@far\.example; the outbox has .*'held'"):
+        office(node, []).wait_for_arrival("friend@far.example", "hello", limit=0.2)
+
+
+def test_a_wait_for_a_mail_that_arrives_asks_the_node_nothing() -> None:
+    node, taken = Asked([]), SimpleNamespace(subject="hello")
+    assert office(node, [taken]).wait_for_arrival("friend@far.example", "hello", limit=0) is taken
+    assert node.asked == 0
+
+
+def test_a_node_that_is_off_is_told_so_beside_what_was_waited_for() -> None:
+    with pytest.raises(AssertionError, match=r"'hello' at friend@far\.example; the node does not answer\n.*not after"):
+        office(Asked(None), []).wait_for_arrival("friend@far.example", "hello", limit=0)
