@@ -28,7 +28,8 @@ class Trouble:
     def begin(self, carries: int) -> None:
         """Let it happen half-way through a flow, or within some seconds where the servers are killed.
 
-        `carries` is what the flow carries at least when nothing goes wrong: bytes of IP over the uplink, both ways.
+        `carries` is what the flow carries at least until it is through, when nothing goes wrong: bytes of IP over the
+        uplink, both ways.
         """
         if self.kind == "servers killed":
             wait = self._chance.uniform(0.5, 8.0)
