@@ -126,13 +126,10 @@ FIRST_PICTURE = 600.0
 """Seconds until the wizard's first picture, which the lab's unit for it has as well (tests/lab/machine.py)."""
 
 
-def unexplained(node: Machine, boot: int = 0) -> list[str]:
-    """The journal's errors of a boot (0 is this one, -1 the one before) that no entry of EXPLAINED covers.
-
-    Each is `who: message`.
-    """
+def unexplained(node: Machine) -> list[str]:
+    """The journal's errors since power-on that no entry of EXPLAINED covers, each as `who: message`."""
     known = [re.compile(entry.pattern) for entry in EXPLAINED if node.lane.name in entry.lanes]
-    said = [f"{entry.get('SYSLOG_IDENTIFIER', '?')}: {_text(entry['MESSAGE'])}" for entry in node.journal("err", boot)]
+    said = [f"{entry.get('SYSLOG_IDENTIFIER', '?')}: {_text(entry['MESSAGE'])}" for entry in node.journal("err")]
     return [line for line in said if not any(pattern.fullmatch(line) for pattern in known)]
 
 
