@@ -11,25 +11,35 @@ from typing import Any
 
 import pytest
 
-from tests.flows.mailoffice import MailOffice
+from tests.flows.mailoffice import ASHA, MailOffice
 from tests.lab.control import ControlError, Result
 from tests.lab.guest import Guest, MachineFailure
 
+Told = list[dict[str, Any]] | None
+
 
 class Asked(Guest):
-    """A guest whose daemon shows one outbox after the other, and the last for ever; None: it does not answer."""
+    """A guest whose daemon tells one list (of mails, of accounts) after the other, and the last for ever.
 
-    def __init__(self, *outboxes: list[dict[str, Any]] | None) -> None:
-        self._outboxes: Iterator[list[dict[str, Any]] | None] = chain(outboxes, repeat(outboxes[-1]))
-        self.asked = 0
+    None: it does not answer. `asked` is what it was asked, but for the list.
+    """
+
+    def __init__(self, *told: Told) -> None:
+        self._told: Iterator[Told] = chain(told, repeat(told[-1]))
+        self.asked: list[str] = []
+        self.looks = 0
         self.control = self  # type: ignore[assignment]
 
     def run(self, command: str, limit: float, stdin: bytes = b"") -> Result:
-        self.asked += 1
-        mails = next(self._outboxes)
-        if mails is None:
+        verb = json.loads(stdin)["do"]
+        if verb not in ("outbox", "status"):
+            self.asked.append(verb)
+            return Result(0, "{}", "", b"{}")
+        self.looks += 1
+        told = next(self._told)
+        if told is None:
             raise ControlError("the machine went off")
-        output = json.dumps({"mails": mails}).encode()
+        output = json.dumps({"mails": told, "accounts": told}).encode()
         return Result(0, output.decode(), "", output)
 
     def failure(self, message: str) -> MachineFailure:
@@ -74,9 +84,39 @@ def test_a_mail_that_does_not_arrive_is_told_with_the_outbox_by_then() -> None:
 def test_a_wait_for_a_mail_that_arrives_asks_the_node_nothing() -> None:
     node, taken = Asked([]), SimpleNamespace(subject="hello")
     assert office(node, [taken]).wait_for_arrival("friend@far.example", "hello", limit=0) is taken
-    assert node.asked == 0
+    assert node.looks == 0
 
 
 def test_a_node_that_is_off_is_told_so_beside_what_was_waited_for() -> None:
     with pytest.raises(AssertionError, match=r"'hello' at friend@far\.example; the node does not answer\n.*not after"):
         office(Asked(None), []).wait_for_arrival("friend@far.example", "hello", limit=0)
+
+
+GMAIL, YAHOO = ASHA.addresses
+
+
+def accounts(gmail: int | None, yahoo: int | None) -> list[dict[str, Any]]:
+    """When each account had its last turn; None: it has one now, and had none before."""
+    return [
+        {"address": address, "tried_at": tried, "receiving": tried is None}
+        for address, tried in ((GMAIL, gmail), (YAHOO, yahoo))
+    ]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [accounts(5, 6), accounts(5, 6), accounts(9, 6), accounts(9, 11)],
+        [accounts(5, None), accounts(5, None), accounts(None, 8), accounts(11, 8)],
+    ],
+    ids=["both have a turn", "one is at it already"],
+)
+def test_fetching_waits_until_each_account_has_had_its_turn(told: list[Told]) -> None:
+    node = Asked(*told)
+    office(node, []).fetch(ASHA)
+    assert node.asked == ["sync"] and node.looks == len(told)
+
+
+def test_fetching_says_whose_turn_did_not_come() -> None:
+    with pytest.raises(MachineFailure, match="a turn of each account of asha: not after"):
+        office(Asked(accounts(5, 6)), []).fetch(ASHA, limit=0)
