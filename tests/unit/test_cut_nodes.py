@@ -30,9 +30,7 @@ class Node(Guest):
             return self._result("".join(f"{file}\n" for file in self._files), 0 if self._files else 1)
         asked = json.loads(stdin)
         self.synced += asked["do"] == "sync"
-        return self._result(
-            json.dumps({"accounts": [{"address": ADDRESS, "tried_at": next(self._turns), "receiving": False}]})
-        )
+        return self._result(json.dumps({"accounts": [{"address": ADDRESS, "tried_at": next(self._turns)}]}))
 
     @staticmethod
     def _result(said: str, code: int = 0) -> Result:

@@ -96,20 +96,19 @@ GMAIL, YAHOO = ASHA.addresses
 
 
 def accounts(gmail: int | None, yahoo: int | None) -> list[dict[str, Any]]:
-    """When each account had its last turn; None: it has one now, and had none before."""
-    return [
-        {"address": address, "tried_at": tried, "receiving": tried is None}
-        for address, tried in ((GMAIL, gmail), (YAHOO, yahoo))
-    ]
+    """When each account had its last turn; None for never."""
+    return [{"address": address, "tried_at": tried} for address, tried in ((GMAIL, gmail), (YAHOO, yahoo))]
 
 
 @pytest.mark.parametrize(
     "told",
     [
         [accounts(5, 6), accounts(5, 6), accounts(9, 6), accounts(9, 11)],
-        [accounts(5, None), accounts(5, None), accounts(None, 8), accounts(11, 8)],
+        [accounts(5, 6), accounts(9, 6), accounts(70, 6), accounts(70, 80)],
+        [accounts(5, None), accounts(9, None), accounts(9, 11)],
+        [accounts(5, 6), [], accounts(9, 6), accounts(9, 11)],
     ],
-    ids=["both have a turn", "one is at it already"],
+    ids=["one after the other", "one again before the other", "one for the first time", "the daemon starts meanwhile"],
 )
 def test_fetching_waits_until_each_account_has_had_its_turn(told: list[Told]) -> None:
     node = Asked(*told)
