@@ -20,6 +20,8 @@ from tests.lab.room import APPLIED, WizardRoom
 from tests.lab.world import World
 from tests.lab.writelog import copy_sparse
 
+pytest.register_assert_rewrite("tests.cuts.goodcard")
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import struct
 import subprocess
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +76,15 @@ class Look:
 
 
 class Replay:
-    """A card that goes through a write log. `image` is what it began as."""
+    """A card that goes through a write log. `image` is what it began as.
+
+    at      how many entries of the log are on it
+    boot    its two partitions, as files
+    root
+    """
 
     def __init__(self, image: Path, log: WriteLog, work: Path) -> None:
-        self._log, self._at = log, 0
+        self.log, self.at = log, 0
         self._starts = partitions(image)
         whole = work / "whole.img"
         copy_sparse(image, whole, qemu.DISK_BYTES)
@@ -101,20 +108,45 @@ class Replay:
 
     def advance(self, upto: int) -> None:
         """Bring `upto` entries of the log to the card."""
-        with self._log.path.open("rb") as log, self.boot.open("r+b") as boot, self.root.open("r+b") as root:
-            for entry in self._log.entries[self._at : upto]:
+        with self.log.path.open("rb") as log, self.boot.open("r+b") as boot, self.root.open("r+b") as root:
+            for entry in self.log.entries[self.at : upto]:
                 into, start = (root, self._starts[1]) if entry.start >= self._starts[1] else (boot, self._starts[0])
                 if entry.start >= self._starts[0] and entry.count:
                     log.seek(entry.data)
                     into.seek(entry.start - start)
                     into.write(bytes(entry.count) if entry.is_discard else log.read(entry.count))
-        self._at = upto
+        self.at = upto
 
     @contextlib.contextmanager
     def look(self) -> Iterator[Look]:
         """The card as the next start finds it, its journal replayed; afterwards it is as it was cut."""
         with _tried(self.root, ".undo", "-y", "-E", "journal_only"):
             yield Look(self.root, self.boot)
+
+
+@contextlib.contextmanager
+def kept_if_it_fails(replay: Replay, place: Path, note: str) -> Iterator[None]:
+    """Leave in `place`, when looking at a card fails, where that was and what is needed to look again."""
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        points = replay.log.flush_points
+        told = [
+            f"flush {points.index(replay.at)} of {len(points) - 1}, after {replay.at} entries of the write log",
+            note,
+            "",
+            "root.part, boot.part: the card's partitions as that flush left them",
+            "    e2fsck -fn root.part; debugfs root.part; fsck.vfat -n boot.part; mdir -i boot.part",
+            f"{replay.log.path.name}: all that was written to the card (tests/lab/writelog.py)",
+            "",
+            *traceback.format_exception(error),
+        ]
+        (place / "walk.txt").write_text("\n".join(told))
+        for part in (replay.root, replay.boot, replay.log.path):
+            copy_sparse(part, place / part.name)
+        raise
 
 
 @contextlib.contextmanager

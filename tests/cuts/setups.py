@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.flows.mailoffice import letters
+from tests.flows.mailoffice import Villager, letters
 from tests.lab.writelog import WriteLog
 
 KINDS = ("preset", "typed")
 KEEPER, OWN, ADDRESS, SECRET = "keeper-of-rampur", "reads-her-mail-9", "asha@gmail.com", letters(16)
+PERSON = Villager("asha", "Asha Rao", "en", OWN, {ADDRESS: SECRET})
 TYPED = {
     "name": "rampur",
     "keeper.password": KEEPER,

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
-import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import SEED, Measure
-from tests.cuts.replay import Look, Replay
-from tests.cuts.setups import ADDRESS, KEEPER, OWN, SECRET, TYPED, Run
-from tests.flows.conftest import LIMITS, bundle_if_it_fails
+from tests.cuts.goodcard import SEALING_KEY, assert_in_force, assert_no_secret_is_lost, state_on
+from tests.cuts.replay import Replay, kept_if_it_fails
+from tests.cuts.setups import ADDRESS, KEEPER, OWN, PERSON, SECRET, TYPED, Run
+from tests.flows.conftest import FAILURES, LIMITS, bundle_if_it_fails
+from tests.flows.goodnode import assert_up
+from tests.flows.mailoffice import MailOffice
 from tests.lab import qemu
 from tests.lab.machine import LANES, Machine
 from tests.lab.room import APPLIED, WizardRoom
@@ -22,39 +23,27 @@ from tests.lab.world import World
 
 BOOTED = int(os.environ.get("MOJOMAIL_CUTS", "20"))
 """Points of each set-up that are booted."""
-FOLDER = "/var/lib/mojomail/firstboot"
-DATABASE = "/var/lib/mojomail/mojomail.db"
 PHASES = ["ready", "apply", "join"]
-CONNECTIONS = "/etc/NetworkManager/system-connections"
-WHOLE = ["/var/lib/mojomail/keeper", f"{CONNECTIONS}/mojomail-lan-cable.nmconnection"]
-"""What each of the two set-ups leaves besides people and their accounts."""
-
-
-def state_on(look: Look) -> tuple[dict[str, Any] | None, bool]:
-    """The wizard's journal, None where there is none, and whether it is done."""
-    written = look.read(f"{FOLDER}/journal.json")
-    return (None if written is None else json.loads(written)), look.read(f"{FOLDER}/done") is not None
-
-
-def people_on(look: Look, place: Path) -> list[tuple[str, str]]:
-    """The logins in the mail office's database, each with an address."""
-    for ending in ("", "-wal", "-journal"):
-        copy = place / f"people.db{ending}"
-        copy.unlink(missing_ok=True)
-        if (found := look.read(f"{DATABASE}{ending}")) is not None:
-            copy.write_bytes(found)
-    with sqlite3.connect(place / "people.db") as database:
-        return list(database.execute("SELECT login, address FROM person LEFT JOIN account USING (uid)"))
+LOOKED = 300.0
+"""Seconds until a node has looked for mail, when a run has to begin for it."""
 
 
 def test_a_cut_at_any_flush_leaves_a_whole_card_and_a_state_to_go_on_from(
     run: Run, tmp_path: Path, measure: Measure
 ) -> None:
-    way = [*run.seen, *PHASES]
     replay = Replay(run.image, run.log, tmp_path)
-    furthest, was_done = -1, False
-    points = run.log.flush_points
-    for number, point in enumerate(points):
+    with kept_if_it_fails(replay, FAILURES / f"walk-of-{run.kind}", f"MOJOMAIL_SEED={SEED}"):
+        go_through_all_flushes(run, replay, tmp_path)
+        if run.kind == "preset":
+            assert not [secret for secret in (KEEPER, OWN, SECRET) if secret.encode() in replay.boot.read_bytes()]
+    measure("cuts looked at", len(run.log.flush_points), "flushes", run=run.kind)
+
+
+def go_through_all_flushes(run: Run, replay: Replay, work: Path) -> None:
+    """Look at the card as each flush left it."""
+    way = [*run.seen, *PHASES]
+    furthest, was_done, seal = -1, False, b""
+    for number, point in enumerate(run.log.flush_points):
         replay.advance(point)
         with replay.look() as look:
             look.check()
@@ -70,21 +59,13 @@ def test_a_cut_at_any_flush_leaves_a_whole_card_and_a_state_to_go_on_from(
             if done:
                 was_done = True
                 assert journal is not None and "people" not in journal["answers"], "no secret stays behind"
-                assert people_on(look, tmp_path) == [("asha", ADDRESS)], "a node is not done before it is whole"
-                for path in WHOLE:
-                    assert look.read(path), f"{path} is a part of it"
+                assert_in_force(look, work)
+            key = look.read(SEALING_KEY) or b""
+            assert not seal or key == seal, "what is sealed can be opened as long as it is there"
+            seal = key
             if run.kind == "preset":
-                assert_the_file_or_the_journal_has_the_secrets(look, journal)
+                assert_no_secret_is_lost(look, journal, work)
     assert was_done and run.unmarked, "the mark is a write of its own"
-    measure("cuts looked at", len(points), "flushes", run=run.kind)
-    if run.kind == "preset":
-        assert not [secret for secret in (KEEPER, OWN, SECRET) if secret.encode() in replay.boot.read_bytes()]
-
-
-def assert_the_file_or_the_journal_has_the_secrets(look: Look, journal: dict[str, Any] | None) -> None:
-    """They leave the FAT partition only when they are on the node."""
-    text = look.read_boot("mojomail.yaml") or b""
-    assert journal is not None or all(secret.encode() in text for secret in (KEEPER, OWN, SECRET))
 
 
 @pytest.mark.parametrize("end", [0, -1], ids=["first", "last"])
@@ -124,8 +105,20 @@ def boot_to_a_working_node(card: Path, name: str, run: Run, world: World, far_ma
                     go_on(room)
             room.wait_for_state_screen(LIMITS["virt"])
             (person,) = json.loads(node.succeed("mojomail person list --json"))
-            assert person["login"] == "asha"
-            node.wait_until(f"grep -rqs 'Subject: {far_mail}' /srv/mail", limit=300)
+            assert person["login"] == PERSON.login
+            assert_mail_comes_once(node, world, far_mail)
+            assert_up(node)
+
+
+def assert_mail_comes_once(node: Machine, world: World, subject: str) -> None:
+    """The mail that waits at the provider comes here, once, and is left alone there."""
+    holds = f"grep -rlsF 'Subject: {subject}' /srv/mail"
+    node.wait_until(holds, LOOKED)
+    office = MailOffice(node, world, Path("none"))
+    for _ in ("the run that brought it ends", "and one more has its turn"):
+        office.fetch(PERSON, LOOKED)
+    assert len(node.succeed(holds).splitlines()) == 1, "nobody sees a mail twice"
+    assert [mail.subject for mail in world.internet.messages(ADDRESS)] == [subject], "nothing goes at the provider"
 
 
 def go_on(room: WizardRoom) -> None:

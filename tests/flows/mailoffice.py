@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import SEED
-from tests.lab.machine import Machine
+from tests.lab.machine import Machine, MachineFailure
 from tests.lab.world import World
 
 chance = random.Random(f"{SEED} people")
@@ -160,11 +160,13 @@ class MailOffice:
         last: dict[str, Any] = {}
 
         def there() -> dict[str, Any]:
-            last.update(self.waiting(message_id))
+            nonlocal last
+            last = self.waiting(message_id)
             fits = last.get("state") == state and (why is None or last.get("why") == why)
             return last if fits else {}
 
-        return self.node.wait_until(there, limit, f"{message_id} {state} {why or ''} in {last}")
+        what = " ".join(word for word in (message_id, state, why) if word)
+        return self._wait_and_tell(there, what, limit, lambda: f"the outbox has {last or 'no such mail'}")
 
     def link(self, up: bool) -> None:
         """Bring the way out, or take it away: the cable of the uplink."""
@@ -187,6 +189,22 @@ class MailOffice:
     def sync(self, villager: Villager) -> None:
         """The person wants the mail now."""
         self.daemon("sync", person=villager.login, insist=True)
+
+    def fetch(self, villager: Villager, limit: float = ARRIVES) -> None:
+        """The person wants the mail now; wait until every account has had a turn, each at most `limit` seconds."""
+
+        def tried() -> dict[str, Any]:
+            told = self.daemon("status", person=villager.login).get("accounts", [])
+            return {one["address"]: one["tried_at"] for one in told}
+
+        before = tried()
+        self.sync(villager)
+
+        def over() -> bool:
+            now = tried()
+            return all(address in now and now[address] != before.get(address) for address in villager.secrets)
+
+        self.node.wait_until(over, limit * len(villager.secrets), f"a turn of each account of {villager.login}")
 
     # ---- the people's side
 
@@ -258,13 +276,27 @@ class MailOffice:
 
     def wait_for_arrival(self, address: str, subject: str, limit: float = ARRIVES) -> Any:
         """Wait until a mail has arrived far away."""
-        return self.node.wait_until(
-            lambda: self.arrived(address, subject), limit, f"{subject!r} at {address}; outbox: {self.outbox()}"
+        return self._wait_and_tell(
+            lambda: self.arrived(address, subject),
+            f"{subject!r} at {address}",
+            limit,
+            lambda: f"the outbox has {self.outbox()}",
         )[0]
 
     def wait_until(self, condition: Callable[[], Any], what: str, limit: float = ARRIVES) -> Any:
         """Wait for anything else."""
         return self.node.wait_until(condition, limit, what)
+
+    def _wait_and_tell(self, condition: Callable[[], Any], what: str, limit: float, instead: Callable[[], str]) -> Any:
+        """Wait; only when it was in vain, ask `instead` what there is by then, for the error's first line."""
+        try:
+            return self.node.wait_until(condition, limit, what)
+        except MachineFailure as failure:
+            try:
+                found = instead()
+            except MachineFailure:  # a node that is off cannot tell
+                found = "the node does not answer"
+            raise AssertionError(f"{what}; {found}\n{failure}") from None
 
 
 def set_up(node: Machine, world: World, directory: Path) -> MailOffice:

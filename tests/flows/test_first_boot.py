@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import SEED
+from tests.flows.conftest import LIMITS, HardTime, bundle_if_it_fails, console_says
 from tests.flows.goodnode import (
     ALIKE,
     LISTENING,
@@ -61,7 +63,11 @@ def test_node_without_any_link_works_at_its_own_television(second: Machine) -> N
     assert room.back()["screen"] == "language"
 
 
-def test_reset_in_the_middle_of_the_first_boot_leaves_no_half_made_file(second: Machine) -> None:
+def test_reset_in_the_middle_of_the_first_boot_leaves_no_half_made_file(second: Machine, hard_time: HardTime) -> None:
+    assert console_says(hard_time.at_reset, "Starting", hard_time.half_made)
+    assert not console_says(hard_time.at_reset, "Finished", hard_time.half_made), "the reset came too late"
+    assert "login:" not in hard_time.at_reset, "the reset came too late"
+    assert "FAILED" not in second.console.text, "and what was half-made is no trouble in the boot after it"
     rests = second.succeed("find /etc /var/lib /boot/firmware -xdev -name '*.new' -o -xdev -name '.first-secrets'")
     assert rests == ""
     second.succeed("ssh-keygen -y -f /etc/ssh/ssh_host_ed25519_key | grep -q '^ssh-ed25519 '")
@@ -71,7 +77,13 @@ def test_old_television_shows_the_node_in_its_own_size(second: Machine, out: Pat
     assert_picture_fits(second, (720, 576), out)
 
 
-def test_shipped_image_has_no_control_channel(second: Machine) -> None:
-    """Nobody answered at the port while the machine ran as shipped: see `second`; see also tests/image."""
-    unit = second.succeed(f"systemctl show -P FragmentPath {control.UNIT}.service").strip()
+def test_shipped_image_has_no_control_channel(image: Path, out: Path, hard_time: HardTime) -> None:
+    """Nobody speaks at the lab's port where the kernel's command line does not ask for it; see also tests/image."""
+    with Machine(image, logs=out / "shipped", name="shipped", seed=SEED) as machine, bundle_if_it_fails(machine):
+        machine.silent = True
+        machine.start()
+        machine.wait_for_login(LIMITS["virt"])
+        assert not machine.control.is_ready
+    assert hard_time.answers, "where it is asked for, somebody has spoken by then: silence says something"
+    unit = hard_time.machine.succeed(f"systemctl show -P FragmentPath {control.UNIT}.service").strip()
     assert unit.startswith("/run/"), "the lab's unit comes from the kernel's command line alone"

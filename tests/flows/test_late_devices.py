@@ -9,13 +9,12 @@ import pytest
 
 from tests.conftest import SEED
 from tests.flows.conftest import LIMITS, bundle_if_it_fails
+from tests.flows.goodnode import PAINTED
 from tests.lab.inside import NODE_ADDRESS
 from tests.lab.machine import LANES, Machine
 from tests.lab.room import ANSWERED, WizardRoom
 from tests.lab.world import World
 
-PAINTED = 100_000
-"""Pixels that differ from the first: the panel beside the question has them, a screen full of text has not."""
 DRIVER = "virtio_gpu"
 """What drives the screen. Left out at the boot there is none, as on a Pi whose TV is off: QEMU has no TV to plug in."""
 

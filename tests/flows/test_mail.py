@@ -24,6 +24,7 @@ HINDI, KANNADA = "नमस्ते: आपका राशन कार्ड"
 
 @pytest.fixture(params=[TROUBLES[0], *(pytest.param(kind, marks=pytest.mark.long) for kind in TROUBLES[1:])])
 def trouble(request: pytest.FixtureRequest, office: MailOffice) -> Trouble:
+    """What each flow tells it to carry is a little less than was ever measured, up to where the flow is through."""
     return Trouble(request.param, office, request.node.name)
 
 
@@ -48,7 +49,7 @@ def test_mail_of_two_providers_comes_in_whole(office: MailOffice, trouble: Troub
     internet = office.world.internet
     internet.put(GMAIL, first.as_bytes())
     internet.put(YAHOO, second.as_bytes())
-    trouble.begin(60_000)
+    trouble.begin(55_000)
     office.sync(ASHA)
     trouble.mend()
     came = office.wait_for_mail(ASHA, HINDI, limit=2 * ARRIVES)
@@ -71,7 +72,7 @@ def test_large_mail_comes_in_while_the_small_ones_behind_it_do_not_wait(
     office.world.internet.put(GMAIL, large.as_bytes())
     office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="newest").as_bytes())
     office.world.uplink.reset_counts()
-    trouble.begin(3_000_000)
+    trouble.begin(4_000_000)
     office.sync(ASHA)
     trouble.mend()
     office.wait_for_mail(ASHA, "newest", limit=2 * ARRIVES)
@@ -89,12 +90,12 @@ def test_large_mail_comes_in_while_the_small_ones_behind_it_do_not_wait(
 @pytest.mark.long
 def test_reading_flagging_and_answering_are_seen_at_the_provider(office: MailOffice, trouble: Trouble) -> None:
     uid = office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="to be read").as_bytes())
-    office.sync(ASHA)
+    office.fetch(ASHA)
     office.wait_for_mail(ASHA, "to be read")
     with office.imap(ASHA) as app:
         app.select("INBOX")
         app.store("1", "+FLAGS", r"(\Seen \Flagged \Answered)")
-    trouble.begin(8_000)
+    trouble.begin(11_000)
     office.sync(ASHA)
     trouble.mend()
 
@@ -132,11 +133,11 @@ def test_deleting_with_realdelete_deletes_at_the_provider(office: MailOffice, tr
     office.ask("account", "set", GMAIL, "--realdelete", "yes")
     for subject in ("deleted everywhere", "kept"):
         office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject=subject).as_bytes())
-    office.sync(ASHA)
+    office.fetch(ASHA)
     for subject in ("deleted everywhere", "kept"):
         office.wait_for_mail(ASHA, subject)
     delete_here(office, "deleted everywhere")
-    trouble.begin(8_000)
+    trouble.begin(11_000)
     office.sync(ASHA)
     trouble.mend()
     there = lambda: [mail.subject for mail in office.world.internet.messages(GMAIL)]  # noqa: E731
@@ -149,13 +150,13 @@ def test_what_the_provider_deletes_goes_here_too_and_nothing_else(office: MailOf
         office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject=subject).as_bytes())
         for subject in ("one", "two", "three")
     ]
-    office.sync(ASHA)
+    office.fetch(ASHA)
     for subject in ("one", "two", "three"):
         office.wait_for_mail(ASHA, subject)
     office.send(RAVI, letter(RAVI.addresses[0], GMAIL, subject="from the village"))
     office.wait_for_mail(ASHA, "from the village")
     office.world.internet.delete(GMAIL, uids[1])
-    trouble.begin(8_000)
+    trouble.begin(11_000)
     office.sync(ASHA)
     trouble.mend()
     office.wait_until_gone(ASHA, "two")
@@ -171,10 +172,10 @@ def test_new_uidvalidity_loses_and_doubles_nothing(office: MailOffice, trouble: 
         office.wait_for_mail(ASHA, each)
     office.world.internet.change_uidvalidity(GMAIL)
     office.world.internet.put(GMAIL, letter("x@far.example", GMAIL, subject="after").as_bytes())
-    office.sync(ASHA)
+    office.fetch(ASHA)
     office.wait_until(lambda: office.trouble(ASHA, GMAIL) == "validity", "the new numbers being noticed")
     office.node.succeed("date -s '+11 minutes'")  # they are believed when they have stayed the same for ten
-    trouble.begin(15_000)
+    trouble.begin(11_000)
     office.sync(ASHA)
     trouble.mend()
     office.wait_for_mail(ASHA, "after", limit=3 * ARRIVES)
@@ -215,7 +216,7 @@ def test_mail_written_without_a_link_waits_and_goes_when_the_link_comes(office: 
     number = office.send(ASHA, mail)
     assert office.wait_for_outbox(number, "waiting", "link")["why"] == "link"
     trouble.begin(30_000)
-    office.link(True)
+    office.node.link(True)  # and no word of it is waited for: the node may lose the link before it has an address
     trouble.mend()
     posted = office.wait_for_arrival(FRIEND, "written offline", limit=3 * ARRIVES)
     assert posted.message_id == number
@@ -284,8 +285,8 @@ def test_waiting_mail_can_be_held_released_and_cancelled(office: MailOffice, tro
     office.ask("outbox", "hold", office.waiting(held)["id"])
     office.ask("outbox", "cancel", office.waiting(cancelled)["id"])
     last = office.send(ASHA, letter(GMAIL, FRIEND, subject="goes on"))
-    trouble.begin(15_000)
-    office.link(True)
+    trouble.begin(8_000)
+    office.node.link(True)  # and no word of it is waited for: the node may lose the link before it has an address
     trouble.mend()
     office.wait_for_arrival(FRIEND, "goes on", 3 * ARRIVES)
     office.wait_for_outbox(last, "sent")
