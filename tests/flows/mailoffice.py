@@ -38,6 +38,11 @@ nft -f /etc/nftables.conf
 systemctl start --no-block mojomail-tv.service
 """
 """What is left of the wizard once a node is set up: the state screen."""
+QUIET = (
+    "! systemctl --quiet is-active 'mojomail-sync-*' && [ -z \"$(ss --no-header --tcp --numeric"
+    " exclude listening exclude time-wait '( dport = :993 or dport = :465 or dport = :587 )')\" ]"
+)
+"""Whether no run is on, and no connection to a provider open or being closed."""
 ARRIVES = 180.0
 """Seconds that mail may take on a good link, when the emulated node has to begin a run for it."""
 
@@ -205,6 +210,12 @@ class MailOffice:
             return all(address in now and now[address] != before.get(address) for address in villager.secrets)
 
         self.node.wait_until(over, limit * len(villager.secrets), f"a turn of each account of {villager.login}")
+
+    def carried_when_quiet(self, provider: str, limit: float = ARRIVES) -> int:
+        """Bytes of IP to and from a provider since the counts were reset, once nobody speaks to one any more."""
+        self.node.wait_until(QUIET, limit, "the end of all that is said to providers")
+        counts = self.world.uplink.counts()[provider]
+        return counts.to_far + counts.from_far
 
     # ---- the people's side
 
