@@ -63,6 +63,11 @@ EXPLAINED: tuple[Explained, ...] = (
         "a signal met that process as it read its settings, on a busy host; it is started again 2 s later",
     ),
     Explained(
+        r"dovecot: master: Error: service\([\w-]+\): Initial status notification not received in 30 seconds, killing .*"
+        r"|dovecot: [\w-]+: Fatal: master: service\([\w-]+\): child \d+ killed with signal 9",
+        "a process that has not begun within 30 s is killed and begun again; a busy host may not leave it those",
+    ),
+    Explained(
         r"kernel: vc4_\w+ \w+\.\w+: .*|kernel: vc4-drm .*|kernel: bcm2835-power .*",
         "QEMU has no VideoCore IV",
         PI,

@@ -41,6 +41,7 @@ def test_no_explained_error_covers_what_another_program_says(entry: Explained) -
         "kernel: EXT4-fs error (device vda2): ext4_lookup:1858: inode #2: comm sh: deleted inode referenced: 12",
         "kernel: Out of memory: Killed process 1",
         "dovecot: imap(asha): Error: Mailbox INBOX: corrupted",
+        "dovecot: imap: Fatal: master: service(imap): child 1771 killed with signal 11 (core dumped)",
         "mojomaild: Traceback",
         "",
     ):
