@@ -413,7 +413,7 @@ class Machine(Hands):
         return self.qemu_log.read_text(errors="replace").strip()[-2000:]
 
     def bundle(
-        self, directory: Path, error: BaseException | str | None = None, notes: Mapping[str, Any] | None = None
+        self, directory: str | Path, error: BaseException | str | None = None, notes: Mapping[str, Any] | None = None
     ) -> None:
         """Leave all that helps to understand a failure in `directory`; see bundle.write(). Never raises."""
         bundle.write(self, directory, error, notes)
