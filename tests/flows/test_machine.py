@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import struct
@@ -206,12 +207,8 @@ def test_nothing_is_left_of_a_machine_whose_owner_is_ended(image: Path, how: sig
         "with Machine(Path(sys.argv[1])) as node:\n"
         "    node.start()\n    print(node.process.pid, node.work, flush=True)\n    threading.Event().wait()\n"
     )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", program, image],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    owner = processes.start([sys.executable, "-c", program, image], stdout=subprocess.PIPE, env=here)
     assert owner.stdout is not None
     try:
         assert select.select([owner.stdout], [], [], 120)[0], "the machine was not switched on in 120 s"
