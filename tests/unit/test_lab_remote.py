@@ -8,7 +8,9 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,6 +18,7 @@ from tests.lab.links import Drops, Link
 from tests.lab.processes import LabError
 from tests.lab.remote import Proxy, Remote, RemoteError, answer
 from tests.lab.wire import Counts
+from tests.lab.world import World
 
 
 class Box:
@@ -217,3 +220,13 @@ def test_an_answer_whose_beginning_was_lost_is_passed_over() -> None:
         theirs.sendall(b'\n{"id":1,"value":"whole","descriptors":0}\n')
         assert remote.root.number == "whole"
         remote.close()
+
+
+def test_a_bundle_of_the_world_names_what_it_does_not_tell(tmp_path: Path) -> None:
+    log = tmp_path / "world.log"
+    log.write_text("its last words")
+    link = Mock()
+    link.state.side_effect = TypeError("not a link")
+    world: Any = SimpleNamespace(log=log, seed=5, uplink=link, lan=link, dongle=link, directory=tmp_path)
+    World.bundle(world, tmp_path / "out")
+    assert (tmp_path / "out/links.txt").read_text().startswith("seed: 5\nuplink: TypeError: not a link\nlan: ")
