@@ -82,8 +82,8 @@ class Hands(Guest):
     def type(self, text: str, check: Callable[[], str] | str | None = VISIBLE, limit: float = 20.0) -> None:
         """Type `text` at the keyboard, and see that it arrived.
 
-        check   VISIBLE: each line must be before the cursor of the text screen, and only then its return is
-                struck; a function: what the field holds, which must become `text` (without a last line end);
+        check   VISIBLE: each line must come before the cursor of the text screen, and only then its return is
+                struck; a function: what the field holds, to which `text` must be added (without a last line end);
                 None: nothing is looked at, as for a password
         limit   seconds until it must be there
 
@@ -92,20 +92,36 @@ class Hands(Guest):
         self.check_on("type")
         for line in re.findall(r"[^\n]*\n|[^\n]+", text):
             bare = line.removesuffix("\n")
-            keyboard.strike(self._qmp, bare)
-            if check is not None and bare:
-                self._check_typed(bare, check, limit)
-            keyboard.strike(self._qmp, line[len(bare) :])
+            without = self._look(bare, check) if check is not None and bare else None
+            self._strike(bare)
+            if without:
+                self._wait_for_typed(bare, without, limit)
+            self._strike(line[len(bare) :])
 
-    def _check_typed(self, text: str, check: Callable[[], str] | str, limit: float) -> None:
+    def _strike(self, text: str) -> None:
+        try:
+            keyboard.strike(self._qmp, text)
+        except QmpError as error:
+            raise self.failure(str(error)) from None
+
+    def _look(self, text: str, check: Callable[[], str] | str) -> Callable[[], str | None]:
+        """Look where `text` will be typed. What is given tells later what is there without it; None: it has come."""
+        if callable(check):
+            look, held = check, check()
+            return lambda: None if (there := look()) == held + text else there
+        tty = self.active_tty()
+        before = self.text_screen(tty)
+
+        def without() -> str | None:
+            now = self.text_screen(tty)
+            return None if now.has_gained(text, before) else now.typed[-len(text) - 20 :]
+
+        return without
+
+    def _wait_for_typed(self, text: str, without: Callable[[], str | None], limit: float) -> None:
         until = time.monotonic() + limit
-        tty = self.active_tty() if check == VISIBLE else 0
-        while True:
-            there = check() if callable(check) else self.typed_on_tty(tty)
-            if there == text or (not callable(check) and there.endswith(text)):
-                return
+        while (there := without()) is not None:
             if time.monotonic() >= until:
-                there = there if callable(check) else there[-len(text) - 20 :]
                 raise self.failure(f"typed {text!r}, but there is {there!r}")
             self.wait(EVERY)
 
