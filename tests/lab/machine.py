@@ -25,7 +25,7 @@ from typing import Any
 
 from tests.lab import bundle, processes, qemu, screen
 from tests.lab.card import Card
-from tests.lab.console import HALTED, LOGIN, LOST, Console
+from tests.lab.console import DEAD, HALTED, LOGIN, LOST, Console
 from tests.lab.control import Control, ControlError, kernel_arguments
 from tests.lab.guest import EVERY, MachineFailure
 from tests.lab.hands import Hands
@@ -93,6 +93,8 @@ class Machine(Hands):
         self._stack = ExitStack()
         self._running = ExitStack()
         self._snapshots: dict[str, Snapshot] = {}
+        self._disk_is_full = False
+        """Whether QEMU let the machine rest because the host had no room for what it wrote."""
         self.command: list[str] = []
         self.links: dict[str, bool] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -117,7 +119,9 @@ class Machine(Hands):
             self._files = qemu.boot_files(raw, self.lane, self.work)
             self._card = Card(raw, self.work, logged=self.power_cuts)
             self.control = Control()
-            self.consoles = [Console(name, self.logs / f"{self.name}-{name}.log") for name in self.lane.serials]
+            self.consoles = [
+                Console(name, self.logs / f"{self.name}-{name}.log", self.control.forget) for name in self.lane.serials
+            ]
             for console in self.consoles:
                 console.log.write_bytes(b"")
             stack.callback(self.stop)
@@ -170,6 +174,7 @@ class Machine(Hands):
         for console in self.consoles:
             console.begin()
         self.control.forget()
+        self._disk_is_full = False
         self.started = time.monotonic()
 
     def _command(self) -> list[str]:
@@ -224,8 +229,15 @@ class Machine(Hands):
             processes.end(self.process)
 
     def _on_event(self, event: dict[str, Any]) -> None:
-        if event["event"] == "RESET":
-            self._power_on()
+        match event["event"]:
+            case "RESET":
+                self._power_on()
+            case "BLOCK_IO_ERROR" if event["data"].get("nospace"):
+                self._disk_is_full = True
+                if self.control.is_ready:
+                    self.control.resume()  # whoever waits for an answer gets none; it may go on when there is room
+            case "RESUME":
+                self._disk_is_full = False
 
     def stop(self) -> None:
         """Switch the machine off, as kill() does; nothing happens when it is off."""
@@ -328,13 +340,19 @@ class Machine(Hands):
             self.consoles[-1].wait(min(left, EVERY), until)
 
     def check(self) -> None:
-        """Raise MachineFailure when the machine is off, or its boot is lost."""
+        """Raise MachineFailure when the machine is off, its boot is lost, its kernel dead or the host's disk full."""
         if not self.is_on:
             raise self.failure("the machine is off")
-        if self._login() is None:
-            for console in self.consoles:
-                if lost := LOST.search(console.data):
-                    raise self.failure(f"the boot is lost: {lost[0].decode(errors='replace')}")
+        if lost := self._why_lost():
+            raise self.failure(lost)
+
+    def _why_lost(self) -> str | None:
+        """Why nothing more is to be expected of the machine, in one line; None when something is."""
+        if self._disk_is_full:
+            return f"the host's disk is full: {self.work} has no room, free some or set TMPDIR to where there is"
+        pattern, what = (LOST, "the boot is lost") if self._login() is None else (DEAD, "the machine is lost")
+        found = [match[0] for console in self.consoles if (match := pattern.search(console.data))]
+        return f"{what}: {found[0].decode(errors='replace')}" if found else None
 
     def wait(self, seconds: float) -> None:
         """Let time pass between two looks, less when a console says something; raises as check() does."""
@@ -403,9 +421,13 @@ class Machine(Hands):
     # When it went wrong
 
     def failure(self, message: str) -> MachineFailure:
-        """An error that ends with the last lines of every console, and of QEMU itself."""
-        said = self._qemu_said()
-        words = [message, *(console.tail() for console in self.consoles)]
+        """An error that ends with the last lines of every console, and of QEMU itself.
+
+        It begins with why the machine is lost, when it is.
+        """
+        said, lost = self._qemu_said(), self._why_lost()
+        words = [lost] if lost and lost != message else []
+        words += [message, *(console.tail() for console in self.consoles)]
         words += [f"  qemu | {said}"] if said else []
         return MachineFailure("\n".join(word for word in (*words, f"  logs: {self.logs}") if word))
 
