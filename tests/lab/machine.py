@@ -18,7 +18,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,10 +27,10 @@ from tests.lab.card import Card
 from tests.lab.console import DEAD, HALTED, LOGIN, LOST, Console
 from tests.lab.control import Control, ControlError, kernel_arguments
 from tests.lab.guest import EVERY, MachineFailure
-from tests.lab.hands import Hands
 from tests.lab.processes import LabError
 from tests.lab.qemu import LANES, Lane
 from tests.lab.qmp import Qmp, QmpError
+from tests.lab.snapshots import Snapshots
 from tests.lab.writelog import WriteLog
 
 __all__ = ["LANES", "LabError", "Lane", "Machine", "MachineFailure"]
@@ -43,17 +42,7 @@ FIRST_PICTURE = "systemd.set_credential_binary=systemd.unit-dropin.mojomail-firs
 (systemd-debug-generator(8))."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What QEMU does not keep of a machine: its cables, whether it took commands, what it had said and since when."""
-
-    links: dict[str, bool]
-    answers: bool
-    started: float
-    said: list[tuple[bytes, list[tuple[int, float]]]]
-
-
-class Machine(Hands):
+class Machine(Snapshots):
     """A machine with a card of its own. Leaving the `with` block ends QEMU and removes the card; `logs` stays.
 
     image       the raw image, or an .xz of it
@@ -92,7 +81,7 @@ class Machine(Hands):
         self._append = append
         self._stack = ExitStack()
         self._running = ExitStack()
-        self._snapshots: dict[str, Snapshot] = {}
+        self._snapshots = {}
         self._disk_is_full = False
         """Whether QEMU let the machine rest because the host had no room for what it wrote."""
         self.command: list[str] = []
@@ -145,8 +134,11 @@ class Machine(Hands):
 
     def start(self) -> None:
         """Switch the machine on, with the card as it is; nothing happens when it is on."""
-        if self.is_on:
-            return
+        if not self.is_on:
+            self._switch_on()
+            self.qmp("cont")
+
+    def _switch_on(self) -> None:
         self.stop()
         with ExitStack() as stack:
             names = [*(console.name for console in self.consoles), "qmp", *(["control"] if self.has_control else [])]
@@ -166,8 +158,8 @@ class Machine(Hands):
             stack.callback(self._qmp.close)
             self._dark = screen.picture(self._qmp, self.work)
             self.links = dict.fromkeys(self.lane.cards, True)
+            self._at_power_on = self._devices()
             self._power_on()
-            self.qmp("cont")
             self._running = stack.pop_all()
 
     def _power_on(self) -> None:
@@ -369,54 +361,6 @@ class Machine(Hands):
         if when is None:
             raise self.failure("there is no login prompt yet")
         return when - self.started
-
-    # Going back
-
-    def snapshot(self, name: str, limit: float = 300.0) -> None:
-        """Keep the machine as it is now, running and with its memory, for restore(). Takes seconds."""
-        if self.power_cuts:
-            raise LabError("a machine with power_cuts=True has no snapshots")
-        self._begin_age()
-        if name in self._snapshots:
-            self._job("snapshot-delete", name, limit, devices=[qemu.DISK])
-        self._job("snapshot-save", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
-        said = [console.keep() for console in self.consoles]
-        self._snapshots[name] = Snapshot(dict(self.links), self.control.is_ready, self.started, said)
-        self._begin_age()
-
-    def restore(self, name: str, limit: float = 300.0) -> None:
-        """Take the machine back to a snapshot, from where it goes on. Its cables and its clock are as they were."""
-        if name not in self._snapshots:
-            raise ValueError(f"there is no snapshot {name!r}, only {', '.join(self._snapshots) or 'none'}")
-        self.start()
-        self.qmp("stop")
-        self._job("snapshot-load", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
-        kept = self._snapshots[name]
-        for card, up in kept.links.items():
-            self.link(up, card)
-        self.started = kept.started
-        for console, said in zip(self.consoles, kept.said, strict=True):
-            console.recall(said)
-        if kept.answers:
-            self.control.resume()
-        else:
-            self.control.forget()
-        self.qmp("cont")
-        self._begin_age()
-
-    def _begin_age(self) -> None:
-        if self.control.is_ready:
-            try:
-                self.control.begin_age(120)
-            except ControlError as error:
-                raise self.failure(str(error)) from None
-
-    def _job(self, command: str, name: str, limit: float, /, **arguments: Any) -> None:
-        self.check_on(command)
-        try:
-            self._qmp.job(command, limit, tag=name, **arguments)
-        except QmpError as error:
-            raise self.failure(str(error)) from None
 
     # When it went wrong
 
