@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import struct
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,11 @@ import pytest
 from tests.imagefiles import mended_root, read
 from tests.lab import processes
 from tests.lab.control import ControlError
+from tests.lab.dongle import Dongle
 from tests.lab.guest import CommandFailed
-from tests.lab.machine import Machine, MachineFailure
+from tests.lab.machine import LabError, Machine, MachineFailure
 from tests.lab.qemu import CARDS
+from tests.lab.sim import Sim
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOT_LIMIT = 1500.0
@@ -168,6 +172,51 @@ def test_a_restored_machine_knows_nothing_of_what_came_after(prompt: Machine) ->
     node.wait_until("grep -q 1 /sys/class/net/eth1/carrier", limit=30)
 
 
+@pytest.fixture
+def dongle(node: Machine) -> Iterator[Dongle]:
+    """One that leads nowhere."""
+    made = Dongle(node.work, Sim())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("change", ["keyboard plugged", "keyboard pulled", "dongle plugged"])
+def test_a_machine_is_taken_back_whatever_was_plugged_in_or_pulled(node: Machine, dongle: Dongle, change: str) -> None:
+    keyboards = "ls /sys/bus/usb/drivers/usbhid | grep -c :"
+    boot = node.succeed("cat /proc/sys/kernel/random/boot_id")
+    node.succeed("echo kept > /root/kept")
+    node.snapshot("kept")
+    match change:
+        case "keyboard plugged":
+            node.plug_keyboard()
+            node.wait_until(f"[ $({keyboards}) = 2 ]", limit=60)
+        case "keyboard pulled":
+            node.pull_keyboard()
+            node.wait_until(f"[ $({keyboards}) = 0 ]", limit=60)
+        case "dongle plugged":
+            node.plug_dongle(dongle)
+            node.wait_until("[ -e /dev/ttyUSB1 ]", limit=60)
+    with pytest.raises(LabError, match=r"^no snapshot can be made: [^\n]+ first$"):
+        node.snapshot("kept")
+    node.succeed("rm /root/kept")
+    node.restore("kept")
+    assert node.succeed("cat /root/kept /proc/sys/kernel/random/boot_id") == f"kept\n{boot}"
+    assert node.succeed(f"{keyboards}; ls /dev/ttyUSB* 2>/dev/null || true") == "1\n"
+    node.snapshot("kept")
+    node.restore("booted")
+    assert node.fail("ls /root/kept") == ""
+
+
+def test_a_kernel_that_panics_ends_every_wait(node: Machine) -> None:
+    with pytest.raises(MachineFailure, match=r"^the machine is lost: Kernel panic - not syncing: sysrq"):
+        node.execute("echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger", limit=BOOT_LIMIT)
+    with pytest.raises(MachineFailure, match=r"^the machine is lost: Kernel panic - not syncing: sysrq"):
+        node.wait_until(lambda: False, limit=BOOT_LIMIT)
+    node.restore("booted")
+    node.check()
+    assert node.succeed("echo here") == "here\n"
+
+
 def test_reset_starts_the_machine_anew_at_once(node: Machine) -> None:
     errors: list[ControlError] = []
 
@@ -206,12 +255,8 @@ def test_nothing_is_left_of_a_machine_whose_owner_is_ended(image: Path, how: sig
         "with Machine(Path(sys.argv[1])) as node:\n"
         "    node.start()\n    print(node.process.pid, node.work, flush=True)\n    threading.Event().wait()\n"
     )
-    owner = subprocess.Popen(
-        [sys.executable, "-c", program, image],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    owner = processes.start([sys.executable, "-c", program, image], stdout=subprocess.PIPE, env=here)
     assert owner.stdout is not None
     try:
         assert select.select([owner.stdout], [], [], 120)[0], "the machine was not switched on in 120 s"

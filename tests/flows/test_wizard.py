@@ -130,7 +130,6 @@ def test_a_keyboard_may_be_pulled_and_put_back(tv: WizardRoom) -> None:
     tv.wait_for("the keyboard to be seen", lambda told: told["keyboard"])
     tv.enter("rampur")
     tv.wait_for_screen("keeper.password")
-    tv.node.stop()
 
 
 @pytest.mark.long

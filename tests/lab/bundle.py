@@ -35,10 +35,13 @@ STATE = (
 
 
 def write(
-    node: Machine, directory: Path, error: BaseException | str | None, notes: Mapping[str, Any] | None = None
+    node: Machine,
+    directory: str | Path,
+    error: BaseException | str | None,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the bundle; what cannot be had is named in its file `missing.txt`. Never raises, for a dead machine too."""
-    missing: list[str] = []
+    directory, missing = Path(directory), list[str]()
 
     def keep(name: str, make: Callable[[], str | bytes]) -> None:
         try:

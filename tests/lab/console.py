@@ -12,17 +12,23 @@ from contextlib import suppress
 from pathlib import Path
 
 LOGIN = re.compile(rb"^[\w.-]+ login: ", re.MULTILINE)
+PANIC = re.compile(rb"Kernel panic - not syncing[^\r\n]*")
+"""What the kernel says when it gives up."""
+
+DEAD = re.compile(PANIC.pattern + rb"|systemd\[1\]: Freezing execution")
+"""What says on a console that the machine goes on no more, at whatever time it comes."""
+
 LOST = re.compile(
-    rb"Kernel panic - not syncing[^\r\n]*|systemd\[1\]: Freezing execution"
-    rb"|You are in (?:emergency|rescue) mode|Give root password for maintenance"
+    DEAD.pattern + rb"|You are in (?:emergency|rescue) mode|Give root password for maintenance"
     rb"|\(initramfs\) |Press Enter for maintenance|Unable to mount root fs[^\r\n]*"
     rb"|Timed out waiting for device /dev/(?:disk|mmcblk|[vs]da)[^\r\n]*"
 )
-"""What says on a console that no login prompt will come."""
+"""What says on a console that no login prompt will come. After one, somebody may have asked for it."""
 
 HALTED = re.compile(rb"reboot: (?:Power down|Power off not available: System halted instead|System halted)")
 """What the kernel says last."""
 
+_PANIC_BYTES = len("Kernel panic - not syncing")
 _COLOURS = re.compile(r"\x1b(?:\[[0-9;?!]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
 """What a terminal would obey instead of showing it (ECMA-48)."""
 
@@ -32,11 +38,15 @@ class ConsoleError(Exception):
 
 
 class Console:
-    """One serial line; `data` is all it said since the machine was last switched on or reset."""
+    """One serial line; `data` is all it said since the machine was last switched on or reset.
 
-    def __init__(self, name: str, log: Path) -> None:
+    on_panic    called when the kernel says that it gives up
+    """
+
+    def __init__(self, name: str, log: Path, on_panic: Callable[[], object] = lambda: None) -> None:
         self.name = name
         self.log = log
+        self._on_panic = on_panic
         self._news = threading.Condition()
         self._data = bytearray()
         self._arrivals: list[tuple[int, float]] = []
@@ -62,14 +72,18 @@ class Console:
                     data = b""
                 if data:
                     log.write(data)
+                panics = False
                 with self._news:
                     if data:
                         self._data += data
+                        panics = bool(PANIC.search(self._data, max(0, len(self._data) - len(data) - _PANIC_BYTES)))
                         self._arrivals.append((len(self._data), time.monotonic()))
                         self._changes += 1
                     elif self._connection is connection:
                         self._connection = None
                     self._news.notify_all()
+                if panics:
+                    self._on_panic()
                 if not data:
                     return
 

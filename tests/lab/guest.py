@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.control import CommandLate, Control, ControlError, Result
+from tests.lab.textscreen import TextScreen
 
 LIMIT = 60.0
 """Seconds that a command may take when nothing else is said."""
@@ -172,22 +173,17 @@ class Guest(ABC):
 
     def tty_text(self, number: int = 1) -> str:
         """What the text screen /dev/tty`number` shows: its lines, without blanks at their ends."""
-        return "\n".join(line.rstrip() for line in self._tty(number)[0]).rstrip("\n")
+        return self.text_screen(number).text
 
-    def typed_on_tty(self, number: int = 1) -> str:
-        """All that the text screen shows before its cursor, without line ends: its end is what was typed last."""
-        lines, column, row = self._tty(number)
-        return "".join(lines[:row]) + lines[row][:column]
-
-    def _tty(self, number: int) -> tuple[list[str], int, int]:
-        """Lines, and the cursor's column and row, of a text screen (vcs(4))."""
-        columns = self.execute(f"od -An -tu1 -N4 /dev/vcsa{number} && cat /dev/vcs{number}")
-        if columns.code:
-            raise self._wrong(f"the text of tty{number}", columns, f"exit code {columns.code}")
-        head, _, cells = columns.output.partition(b"\n")
+    def text_screen(self, number: int = 1) -> TextScreen:
+        """The text screen /dev/tty`number`, with its cursor."""
+        cells = self.execute(f"od -An -tu1 -N4 /dev/vcsa{number} && cat /dev/vcs{number}")
+        if cells.code:
+            raise self._wrong(f"the text of tty{number}", cells, f"exit code {cells.code}")
+        head, _, shown = cells.output.partition(b"\n")
         _rows, width, column, row = map(int, head.split())
-        text = cells.decode("latin-1")
-        return [text[at : at + width] for at in range(0, len(text), width)], column, row
+        text = shown.decode("latin-1")
+        return TextScreen(tuple(text[at : at + width] for at in range(0, len(text), width)), column, row)
 
     def active_tty(self) -> int:
         """The number of the text screen that is shown."""

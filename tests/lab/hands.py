@@ -18,6 +18,12 @@ from tests.lab.screen import Picture
 
 VISIBLE = "visible"
 """For type(): what was typed must be on the text screen that is shown."""
+LINE = "dongle"
+"""What QEMU's names for the lines of a dongle begin with; a number follows."""
+NAMES = {"usb-kbd": "keyboard"}
+"""What people call QEMU's kinds of device."""
+UNPLUG = {"usb-serial": "unplug the dongle first", "usb-kbd": "pull the keyboard that was plugged in first"}
+"""What to do about a device that a snapshot cannot have, by QEMU's kind of it."""
 
 
 class Hands(Guest):
@@ -25,8 +31,8 @@ class Hands(Guest):
 
     work: Path
     links: dict[str, bool]
-    _lines = 0
-    """Of the dongle that is plugged in."""
+    _at_power_on: dict[str, str]
+    """The devices that the machine was switched on with."""
     _qmp: Qmp
     _dark: Picture
     """The screen at power-on."""
@@ -42,6 +48,14 @@ class Hands(Guest):
             raise self.failure(f"QMP {command}: the machine is off")
         try:
             return self._qmp.command(command, limit, **arguments)
+        except QmpError as error:
+            raise self.failure(str(error)) from None
+
+    def qmp_job(self, command: str, limit: float, /, **arguments: Any) -> None:
+        """Run a QMP command that is a job to its end; raises as qmp() does, and after `limit` seconds."""
+        self.check_on(command)
+        try:
+            self._qmp.job(command, limit, **arguments)
         except QmpError as error:
             raise self.failure(str(error)) from None
 
@@ -82,8 +96,8 @@ class Hands(Guest):
     def type(self, text: str, check: Callable[[], str] | str | None = VISIBLE, limit: float = 20.0) -> None:
         """Type `text` at the keyboard, and see that it arrived.
 
-        check   VISIBLE: each line must be before the cursor of the text screen, and only then its return is
-                struck; a function: what the field holds, which must become `text` (without a last line end);
+        check   VISIBLE: each line must come before the cursor of the text screen, and only then its return is
+                struck; a function: what the field holds, to which `text` must be added (without a last line end);
                 None: nothing is looked at, as for a password
         limit   seconds until it must be there
 
@@ -92,20 +106,36 @@ class Hands(Guest):
         self.check_on("type")
         for line in re.findall(r"[^\n]*\n|[^\n]+", text):
             bare = line.removesuffix("\n")
-            keyboard.strike(self._qmp, bare)
-            if check is not None and bare:
-                self._check_typed(bare, check, limit)
-            keyboard.strike(self._qmp, line[len(bare) :])
+            without = self._look(bare, check) if check is not None and bare else None
+            self._strike(bare)
+            if without:
+                self._wait_for_typed(bare, without, limit)
+            self._strike(line[len(bare) :])
 
-    def _check_typed(self, text: str, check: Callable[[], str] | str, limit: float) -> None:
+    def _strike(self, text: str) -> None:
+        try:
+            keyboard.strike(self._qmp, text)
+        except QmpError as error:
+            raise self.failure(str(error)) from None
+
+    def _look(self, text: str, check: Callable[[], str] | str) -> Callable[[], str | None]:
+        """Look where `text` will be typed. What is given tells later what is there without it; None: it has come."""
+        if callable(check):
+            look, held = check, check()
+            return lambda: None if (there := look()) == held + text else there
+        tty = self.active_tty()
+        before = self.text_screen(tty)
+
+        def without() -> str | None:
+            now = self.text_screen(tty)
+            return None if now.has_gained(text, before) else now.typed[-len(text) - 20 :]
+
+        return without
+
+    def _wait_for_typed(self, text: str, without: Callable[[], str | None], limit: float) -> None:
         until = time.monotonic() + limit
-        tty = self.active_tty() if check == VISIBLE else 0
-        while True:
-            there = check() if callable(check) else self.typed_on_tty(tty)
-            if there == text or (not callable(check) and there.endswith(text)):
-                return
+        while (there := without()) is not None:
             if time.monotonic() >= until:
-                there = there if callable(check) else there[-len(text) - 20 :]
                 raise self.failure(f"typed {text!r}, but there is {there!r}")
             self.wait(EVERY)
 
@@ -116,42 +146,73 @@ class Hands(Guest):
         self.qmp("set_link", name=card, up=up)
         self.links[card] = up
 
+    def _devices(self) -> dict[str, str]:
+        """The kind of each device that the machine has besides its board's own, by its path in QEMU."""
+        return {
+            f"{place}/{part['name']}": part["type"].removeprefix("child<").removesuffix(">")
+            for place in ("/machine/peripheral", "/machine/peripheral-anon")  # what was plugged in; what was there
+            for part in self.qmp("qom-list", path=place)
+            if part["type"].startswith("child<")
+        }
+
+    def unlike_power_on(self) -> str | None:
+        """What to do, in one line, so that the machine has the devices that it was switched on with; None: nothing."""
+        now = self._devices()
+        if gone := [kind for path, kind in self._at_power_on.items() if path not in now]:
+            return f"the {NAMES.get(gone[0], gone[0])} was pulled, restore() or stop() and start() the machine first"
+        if more := [kind for path, kind in now.items() if path not in self._at_power_on]:
+            return UNPLUG.get(more[0], f"unplug the {more[0]} first")
+        return None
+
     def pull_keyboard(self) -> None:
-        """Pull the keyboard's plug. Raises MachineFailure when there is none."""
-        for place in ("/machine/peripheral-anon", "/machine/peripheral"):
-            for part in self.qmp("qom-list", path=place):
-                if part["type"] == "child<usb-kbd>":
-                    self.qmp("device_del", id=f"{place}/{part['name']}")
-                    return
+        """Pull the plug of a keyboard, the one that was plugged in last. Raises MachineFailure when there is none."""
+        for path, kind in self._devices().items():
+            if kind == "usb-kbd":
+                self.qmp("device_del", id=path)
+                return
         raise self.failure("there is no keyboard to be pulled")
 
     def plug_keyboard(self) -> None:
-        """Plug a keyboard in. A snapshot does not know it: stop() the machine before it is taken back to one."""
+        """Plug a keyboard in, as another one or in place of one that was pulled.
+
+        Raises MachineFailure when one was plugged in before.
+        """
+        if "/machine/peripheral/keyboard" in self._devices():
+            raise self.failure("a keyboard was plugged in already: pull_keyboard() first")
         self.qmp("device_add", driver="usb-kbd", id="keyboard")
 
     def plug_dongle(self, dongle: Dongle) -> None:
-        """Plug a dongle in. A snapshot does not know it: stop() the machine before it is taken back to one."""
+        """Plug a dongle in. Raises MachineFailure when one is there; it is gone after a restore()."""
+        if self._lines():
+            raise self.failure("there is a dongle already: unplug_dongle() first")
         self.succeed("mkdir -p /run/udev/rules.d")
         self.send_file(RULE.encode(), "/run/udev/rules.d/78-dongle.rules")
         self.succeed("udevadm control --reload")
         for number, port in enumerate(dongle.ports):
-            name = f"dongle{number}"
+            name = f"{LINE}{number}"
             place = {"type": "unix", "data": {"path": str(port)}}
             backend = {"type": "socket", "data": {"addr": place, "server": False}}
             self.qmp("chardev-add", id=name, backend=backend)
             self.qmp("device_add", driver="usb-serial", id=name, chardev=name)
-        self._lines = len(dongle.ports)
 
     def unplug_dongle(self) -> None:
-        """Pull the dongle out."""
-        for number in range(self._lines):
-            name, since = f"dongle{number}", self._qmp.count
+        """Pull the dongle out. Raises MachineFailure when there is none."""
+        lines = self._lines()
+        if not lines:
+            raise self.failure("there is no dongle to be unplugged")
+        for name in lines:
+            since = self._qmp.count
             self.qmp("device_del", id=name)
             try:
                 self._qmp.wait_for(partial(_is_gone, name), since, 60)
             except QmpError as error:
                 raise self.failure(str(error)) from None
             self.qmp("chardev-remove", id=name)
+
+    def _lines(self) -> list[str]:
+        """The names of the lines of the dongle that is plugged in."""
+        names = [Path(path).name for path in self._devices()]
+        return [name for name in names if name.startswith(LINE)]
 
 
 def _is_gone(name: str, event: dict[str, Any]) -> bool:

@@ -18,20 +18,19 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tests.lab import bundle, processes, qemu, screen
 from tests.lab.card import Card
-from tests.lab.console import HALTED, LOGIN, LOST, Console
+from tests.lab.console import DEAD, HALTED, LOGIN, LOST, Console
 from tests.lab.control import Control, ControlError, kernel_arguments
 from tests.lab.guest import EVERY, MachineFailure
-from tests.lab.hands import Hands
 from tests.lab.processes import LabError
 from tests.lab.qemu import LANES, Lane
 from tests.lab.qmp import Qmp, QmpError
+from tests.lab.snapshots import Snapshots
 from tests.lab.writelog import WriteLog
 
 __all__ = ["LANES", "LabError", "Lane", "Machine", "MachineFailure"]
@@ -43,17 +42,7 @@ FIRST_PICTURE = "systemd.set_credential_binary=systemd.unit-dropin.mojomail-firs
 (systemd-debug-generator(8))."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What QEMU does not keep of a machine: its cables, whether it took commands, what it had said and since when."""
-
-    links: dict[str, bool]
-    answers: bool
-    started: float
-    said: list[tuple[bytes, list[tuple[int, float]]]]
-
-
-class Machine(Hands):
+class Machine(Snapshots):
     """A machine with a card of its own. Leaving the `with` block ends QEMU and removes the card; `logs` stays.
 
     image       the raw image, or an .xz of it
@@ -92,7 +81,9 @@ class Machine(Hands):
         self._append = append
         self._stack = ExitStack()
         self._running = ExitStack()
-        self._snapshots: dict[str, Snapshot] = {}
+        self._snapshots = {}
+        self._disk_is_full = False
+        """Whether QEMU let the machine rest because the host had no room for what it wrote."""
         self.command: list[str] = []
         self.links: dict[str, bool] = {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -117,7 +108,9 @@ class Machine(Hands):
             self._files = qemu.boot_files(raw, self.lane, self.work)
             self._card = Card(raw, self.work, logged=self.power_cuts)
             self.control = Control()
-            self.consoles = [Console(name, self.logs / f"{self.name}-{name}.log") for name in self.lane.serials]
+            self.consoles = [
+                Console(name, self.logs / f"{self.name}-{name}.log", self.control.forget) for name in self.lane.serials
+            ]
             for console in self.consoles:
                 console.log.write_bytes(b"")
             stack.callback(self.stop)
@@ -141,8 +134,11 @@ class Machine(Hands):
 
     def start(self) -> None:
         """Switch the machine on, with the card as it is; nothing happens when it is on."""
-        if self.is_on:
-            return
+        if not self.is_on:
+            self._switch_on()
+            self.qmp("cont")
+
+    def _switch_on(self) -> None:
         self.stop()
         with ExitStack() as stack:
             names = [*(console.name for console in self.consoles), "qmp", *(["control"] if self.has_control else [])]
@@ -162,14 +158,15 @@ class Machine(Hands):
             stack.callback(self._qmp.close)
             self._dark = screen.picture(self._qmp, self.work)
             self.links = dict.fromkeys(self.lane.cards, True)
+            self._at_power_on = self._devices()
             self._power_on()
-            self.qmp("cont")
             self._running = stack.pop_all()
 
     def _power_on(self) -> None:
         for console in self.consoles:
             console.begin()
         self.control.forget()
+        self._disk_is_full = False
         self.started = time.monotonic()
 
     def _command(self) -> list[str]:
@@ -224,8 +221,15 @@ class Machine(Hands):
             processes.end(self.process)
 
     def _on_event(self, event: dict[str, Any]) -> None:
-        if event["event"] == "RESET":
-            self._power_on()
+        match event["event"]:
+            case "RESET":
+                self._power_on()
+            case "BLOCK_IO_ERROR" if event["data"].get("nospace"):
+                self._disk_is_full = True
+                if self.control.is_ready:
+                    self.control.resume()  # whoever waits for an answer gets none; it may go on when there is room
+            case "RESUME":
+                self._disk_is_full = False
 
     def stop(self) -> None:
         """Switch the machine off, as kill() does; nothing happens when it is off."""
@@ -328,13 +332,19 @@ class Machine(Hands):
             self.consoles[-1].wait(min(left, EVERY), until)
 
     def check(self) -> None:
-        """Raise MachineFailure when the machine is off, or its boot is lost."""
+        """Raise MachineFailure when the machine is off, its boot is lost, its kernel dead or the host's disk full."""
         if not self.is_on:
             raise self.failure("the machine is off")
-        if self._login() is None:
-            for console in self.consoles:
-                if lost := LOST.search(console.data):
-                    raise self.failure(f"the boot is lost: {lost[0].decode(errors='replace')}")
+        if lost := self._why_lost():
+            raise self.failure(lost)
+
+    def _why_lost(self) -> str | None:
+        """Why nothing more is to be expected of the machine, in one line; None when something is."""
+        if self._disk_is_full:
+            return f"the host's disk is full: {self.work} has no room, free some or set TMPDIR to where there is"
+        pattern, what = (LOST, "the boot is lost") if self._login() is None else (DEAD, "the machine is lost")
+        found = [match[0] for console in self.consoles if (match := pattern.search(console.data))]
+        return f"{what}: {found[0].decode(errors='replace')}" if found else None
 
     def wait(self, seconds: float) -> None:
         """Let time pass between two looks, less when a console says something; raises as check() does."""
@@ -352,60 +362,16 @@ class Machine(Hands):
             raise self.failure("there is no login prompt yet")
         return when - self.started
 
-    # Going back
-
-    def snapshot(self, name: str, limit: float = 300.0) -> None:
-        """Keep the machine as it is now, running and with its memory, for restore(). Takes seconds."""
-        if self.power_cuts:
-            raise LabError("a machine with power_cuts=True has no snapshots")
-        self._begin_age()
-        if name in self._snapshots:
-            self._job("snapshot-delete", name, limit, devices=[qemu.DISK])
-        self._job("snapshot-save", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
-        said = [console.keep() for console in self.consoles]
-        self._snapshots[name] = Snapshot(dict(self.links), self.control.is_ready, self.started, said)
-        self._begin_age()
-
-    def restore(self, name: str, limit: float = 300.0) -> None:
-        """Take the machine back to a snapshot, from where it goes on. Its cables and its clock are as they were."""
-        if name not in self._snapshots:
-            raise ValueError(f"there is no snapshot {name!r}, only {', '.join(self._snapshots) or 'none'}")
-        self.start()
-        self.qmp("stop")
-        self._job("snapshot-load", name, limit, vmstate=qemu.DISK, devices=[qemu.DISK])
-        kept = self._snapshots[name]
-        for card, up in kept.links.items():
-            self.link(up, card)
-        self.started = kept.started
-        for console, said in zip(self.consoles, kept.said, strict=True):
-            console.recall(said)
-        if kept.answers:
-            self.control.resume()
-        else:
-            self.control.forget()
-        self.qmp("cont")
-        self._begin_age()
-
-    def _begin_age(self) -> None:
-        if self.control.is_ready:
-            try:
-                self.control.begin_age(120)
-            except ControlError as error:
-                raise self.failure(str(error)) from None
-
-    def _job(self, command: str, name: str, limit: float, /, **arguments: Any) -> None:
-        self.check_on(command)
-        try:
-            self._qmp.job(command, limit, tag=name, **arguments)
-        except QmpError as error:
-            raise self.failure(str(error)) from None
-
     # When it went wrong
 
     def failure(self, message: str) -> MachineFailure:
-        """An error that ends with the last lines of every console, and of QEMU itself."""
-        said = self._qemu_said()
-        words = [message, *(console.tail() for console in self.consoles)]
+        """An error that ends with the last lines of every console, and of QEMU itself.
+
+        It begins with why the machine is lost, when it is.
+        """
+        said, lost = self._qemu_said(), self._why_lost()
+        words = [lost] if lost and lost != message else []
+        words += [message, *(console.tail() for console in self.consoles)]
         words += [f"  qemu | {said}"] if said else []
         return MachineFailure("\n".join(word for word in (*words, f"  logs: {self.logs}") if word))
 
@@ -413,7 +379,7 @@ class Machine(Hands):
         return self.qemu_log.read_text(errors="replace").strip()[-2000:]
 
     def bundle(
-        self, directory: Path, error: BaseException | str | None = None, notes: Mapping[str, Any] | None = None
+        self, directory: str | Path, error: BaseException | str | None = None, notes: Mapping[str, Any] | None = None
     ) -> None:
         """Leave all that helps to understand a failure in `directory`; see bundle.write(). Never raises."""
         bundle.write(self, directory, error, notes)

@@ -58,6 +58,8 @@ class Lane:
     """What is added to the image's own kernel command line."""
     screen: str | None = None
     """The -device of the screen; {width} and {height} are pixels. None: the board's own, of its own size."""
+    snapshots: bool = True
+    """Whether QEMU can keep all its devices as they are."""
     seconds_to_boot: float = 150.0
     """About how long it takes from power-on to the login prompt, under emulation on two idle cores."""
 
@@ -104,6 +106,7 @@ LANES = {
             control_chardev=("-device", "usb-serial,chardev=control"),
             device_tree="bcm2837-rpi-3-b.dtb",
             command_line=PATIENCE,
+            snapshots=False,  # QEMU's usb-serial is "non-migratable"
             seconds_to_boot=250.0,
         ),
     )

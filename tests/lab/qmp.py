@@ -10,20 +10,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+RESTART = b"\xff"
+"""What makes QEMU forget half a command (qmp-spec, "QGA Synchronization"); it answers with an error without number."""
+
 
 class QmpError(Exception):
     """QEMU refused a command, or ended."""
 
 
 class Qmp:
-    """One connection: commands and their answers in turn, events kept in the order they came."""
+    """One connection: commands in turn, each with a number that its answer repeats; events in the order they came."""
 
     def __init__(self, connection: socket.socket, on_event: Callable[[dict[str, Any]], None] | None = None) -> None:
         self._connection = connection
         self._on_event = on_event
         self._turn = threading.Lock()
         self._news = threading.Condition()
-        self._answers: list[dict[str, Any]] = []
+        self._asked = 0
+        """The number of the last command: an answer to any other has nobody who waits for it."""
+        self._answer: dict[str, Any] | None = None
+        self._torn = False
+        """Whether a command may have been sent in part, as when Ctrl-C ends it."""
         self._closed = False
         self.events: list[dict[str, Any]] = []
         self._reader = threading.Thread(target=self._read, name="qmp", daemon=True)
@@ -40,8 +47,8 @@ class Qmp:
                     with self._news:
                         if "event" in message:
                             self.events.append(message)
-                        elif "QMP" not in message:
-                            self._answers.append(message)
+                        elif message.get("id") == self._asked:
+                            self._answer = message
                         self._news.notify_all()
         except (OSError, ValueError):
             pass
@@ -56,20 +63,21 @@ class Qmp:
         Raises QmpError when QEMU refuses it, does not answer within `limit` seconds, or has ended.
         """
         given = {key.replace("_", "-"): value for key, value in arguments.items()}
-        request = json.dumps({"execute": name, "arguments": given}).encode()
         with self._turn:
+            with self._news:
+                self._asked, self._answer = self._asked + 1, None
+            request = json.dumps({"execute": name, "arguments": given, "id": self._asked}).encode() + b"\n"
+            request, self._torn = (RESTART + request if self._torn else request), True
             try:
-                self._connection.sendall(request + b"\n")
+                self._connection.sendall(request)
             except OSError:
                 raise QmpError(f"QMP {name}: QEMU has ended") from None
+            self._torn = False
             with self._news:
-                self._news.wait_for(lambda: self._answers or self._closed, limit)
-                if not self._answers:
-                    # an answer that comes late would be taken for the next command's
-                    self._connection.close() if not self._closed else None
-                    why = "QEMU has ended" if self._closed else f"no answer after {limit:.0f} s"
-                    raise QmpError(f"QMP {name}: {why}")
-                answer = self._answers.pop(0)
+                self._news.wait_for(lambda: self._answer or self._closed, limit)
+                answer, closed = self._answer, self._closed
+        if answer is None:
+            raise QmpError(f"QMP {name}: {'QEMU has ended' if closed else f'no answer after {limit:.0f} s'}")
         if "error" in answer:
             raise QmpError(f"QMP {name}: {answer['error']['desc']}")
         return answer.get("return")

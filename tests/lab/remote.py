@@ -3,6 +3,8 @@
 What is plain data travels as itself: text, numbers, bytes (base64), lists, tuples, dictionaries, paths, dataclasses of
 the lab. Any other object stays inside and is reached through a proxy whose attributes and methods are those of the
 object. An exception inside comes out as RemoteError with the traceback from inside.
+
+Each request has a number, which its answer repeats: the answer to a call that Ctrl-C has ended is not the next one's.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import dataclasses
 import importlib
 import json
 import os
+import select
 import socket
 import threading
 import traceback
@@ -38,31 +41,50 @@ class RemoteError(LabError):
 
 
 class Lines:
-    """JSON messages over a stream socket, one a line, each with the descriptors that belong to it."""
+    """JSON objects over a stream socket, one a line, each with the descriptors that belong to it.
+
+    Ctrl-C may cut a line off, at either end of it; what is left of such a line is passed over.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self._data, self._descriptors = b"", list[int]()
 
-    def send(self, message: Any, descriptors: list[int]) -> None:
+    def send(self, message: dict[str, Any], descriptors: list[int]) -> None:
         """Send one message; the descriptors stay open on this side."""
-        line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        words = json.dumps({**message, "descriptors": len(descriptors)}, separators=(",", ":")).encode()
+        line = b"\n" + words + b"\n"  # the first one ends a line that was cut off
         sent = socket.send_fds(self.connection, [line], descriptors) if descriptors else 0
         self.connection.sendall(line[sent:])
 
-    def receive(self) -> tuple[Any, list[int]]:
+    def receive(self) -> tuple[dict[str, Any], list[int]]:
         """The next message and its descriptors; raises EOFError when the other end is gone."""
-        while b"\n" not in self._data:
-            data, ancillary, _flags, _ = self.connection.recvmsg(1 << 16, SCM_SPACE, socket.MSG_CMSG_CLOEXEC)
-            for level, kind, payload in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    self._descriptors += memoryview(payload[: len(payload) // 4 * 4]).cast("i")
-            if not data:
-                raise EOFError
-            self._data += data
-        line, _, self._data = self._data.partition(b"\n")
-        descriptors, self._descriptors = self._descriptors, []
-        return json.loads(line), descriptors
+        while True:
+            while b"\n" not in self._data:
+                self._wait()
+                data, ancillary, _flags, _ = self.connection.recvmsg(1 << 16, SCM_SPACE, socket.MSG_CMSG_CLOEXEC)
+                for level, kind, payload in ancillary:
+                    if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                        self._descriptors += memoryview(payload[: len(payload) // 4 * 4]).cast("i")
+                if not data:
+                    raise EOFError
+                self._data += data
+            line, _, self._data = self._data.partition(b"\n")
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue  # empty, or cut off: neither end of an object is one by itself
+            count = message["descriptors"]
+            descriptors, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+            return message, descriptors
+
+    def _wait(self) -> None:
+        """Wait here, where Ctrl-C loses nothing that has been taken; raises TimeoutError at the connection's limit."""
+        limit = self.connection.gettimeout()
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        if not poll.poll(None if limit is None else limit * 1000):
+            raise TimeoutError
 
 
 class Encoder:
@@ -175,7 +197,7 @@ def answer(connection: socket.socket, root: Any) -> None:
                     "trace": traceback.format_exc(),
                 }
                 value, encoder = None, Encoder(keep)
-            lines.send(reply, encoder.descriptors)
+            lines.send({"id": message["id"], **reply}, encoder.descriptors)
             for passed in value if isinstance(value, list | tuple) else (value,):
                 if isinstance(passed, socket.socket):
                     passed.close()
@@ -203,14 +225,20 @@ class Remote:
         connection.settimeout(ANSWER_LIMIT)
         self._lines, self._why_gone = Lines(connection), why_gone
         self._turn = threading.Lock()
+        self._asked = 0
         self.root = Proxy(self, 0, "world")
 
     def ask(self, target: int, do: str, **message: Any) -> Any:
         """Have something done with an object inside and return what comes of it."""
         with self._turn:
+            self._asked += 1
             try:
-                self._lines.send({"object": target, "do": do, **message}, [])
+                self._lines.send({"id": self._asked, "object": target, "do": do, **message}, [])
                 reply, descriptors = self._lines.receive()
+                while reply["id"] != self._asked:  # Ctrl-C has ended the call that it answers
+                    for descriptor in descriptors:
+                        os.close(descriptor)
+                    reply, descriptors = self._lines.receive()
             except (EOFError, OSError) as error:
                 self.close()
                 reason = "gave no answer" if isinstance(error, TimeoutError) else "has ended"

@@ -149,7 +149,10 @@ class World:
         )
 
     def bundle(self, place: Path) -> None:
-        """Leave in `place` what tells why a test failed: logs, the links' state, what they carried, the seed."""
+        """Leave in `place` what tells why a test failed: logs, the links' state, what they carried, the seed.
+
+        What the world does not tell is named instead.
+        """
         place.mkdir(parents=True, exist_ok=True)
         (place / "world.log").write_bytes(self.log.read_bytes())
         lines = [f"seed: {self.seed}"]
@@ -157,8 +160,8 @@ class World:
             try:
                 lines += [f"{name}: {link.state()}, {link.fates()}"]
                 lines += [f"  {far}: {counts}" for far, counts in sorted(link.counts().items())]
-            except LabError as error:
-                lines.append(f"{name}: {error}")
+            except Exception as error:
+                lines.append(f"{name}: {type(error).__name__}: {error}")
         (place / "links.txt").write_text("\n".join(lines) + "\n")
         for log in self.directory.glob("internet/logs/**/*"):
             with contextlib.suppress(OSError):  # one that belongs to a user of the namespace alone

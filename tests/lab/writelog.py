@@ -2,7 +2,11 @@
 
 QEMU's `blklogwrites` writes the format of the kernel's dm-log-writes (Documentation/admin-guide/device-mapper/
 log-writes.rst): a superblock, and then, for each entry, one sector of header followed by the data. An entry is
-logged when the write is done, and the superblock's count of entries is brought up to date at each flush.
+logged when the write is done, and only then the machine is told that it is. The superblock's count of entries is
+brought up to date with each flush, and with each 4096th entry (log-super-update-interval; QEMU's block/blklogwrites.c).
+
+An entry is counted when its way into the log begins. So when QEMU is killed, the last ones that a superblock counts may
+not be there, or only in part: the machine had not been told that they were done.
 """
 
 from __future__ import annotations
@@ -17,8 +21,11 @@ from typing import BinaryIO
 
 MAGIC = 0x6A736677736872
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
+FLAGS = FLUSH | FUA | DISCARD | MARK
 _SUPERBLOCK = struct.Struct("<QQQI")
 _ENTRY = struct.Struct("<QQQQ")
+UNDER_WAY = 256
+"""Writes that may be on their way at once: QEMU's queue-size of virtio-blk."""
 TORN_BYTES = 512
 """What a card writes whole or not at all."""
 _CHUNK = 1 << 20
@@ -49,11 +56,13 @@ class WriteLogError(Exception):
 
 
 class WriteLog:
-    """The entries of a log; `counted` of them are known to the superblock, the others came after the last flush."""
+    """The entries of a log; `counted` of them are known to the superblock, the others came after that was written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.entries: tuple[Entry, ...] = ()
+        self._end = 0
+        """The byte of the file where whole entries end."""
         with path.open("rb") as file:
             superblock = file.read(_SUPERBLOCK.size)
             if not superblock:
@@ -62,22 +71,25 @@ class WriteLog:
             if len(superblock) < _SUPERBLOCK.size:
                 raise WriteLogError(f"{path} is too short for a write log")
             magic, version, self.counted, self.sector = _SUPERBLOCK.unpack(superblock)
-            if magic == 0:  # no flush yet: QEMU has not written it
+            if magic == 0:  # QEMU has not written it yet
                 self.counted, self.sector = 0, 512
             elif (magic, version) != (MAGIC, 1):
                 raise WriteLogError(f"{path} is no write log of version 1: {magic:#x}, {version}")
             self.entries = tuple(self._read(file))
-        if len(self.entries) < self.counted:
-            raise WriteLogError(f"{path} has {len(self.entries)} entries, its superblock counts {self.counted}")
+            missing = self.counted - len(self.entries)
+            if missing > UNDER_WAY or (missing > 0 and self._is_damaged(file)):
+                raise WriteLogError(f"{path} has {len(self.entries)} entries, its superblock counts {self.counted}")
+        self.counted = min(self.counted, len(self.entries))
 
     def _read(self, file: BinaryIO) -> Iterator[Entry]:
         """The entries, as far as they are whole."""
         size = os.fstat(file.fileno()).st_size
         at = self.sector
         while at + self.sector <= size:
+            self._end = at
             file.seek(at)
             sector, sectors, flags, length = _ENTRY.unpack(file.read(_ENTRY.size))
-            if flags & ~(FLUSH | FUA | DISCARD | MARK) or not (sectors or flags or length):
+            if flags & ~FLAGS or not (sectors or flags or length):
                 return  # nothing has been written here
             at += self.sector
             entry = Entry(sector * self.sector, sectors * self.sector, flags, at)
@@ -88,6 +100,21 @@ class WriteLog:
             if at > size:
                 return
             yield entry
+        self._end = at
+
+    def _is_damaged(self, file: BinaryIO) -> bool:
+        """Whether more is wrong with what is behind the last whole entry than that writes were under way.
+
+        Behind a gap there may be writes that were done, and in no order with it; but a flush would say of those
+        that they are on the card.
+        """
+        file.seek(self._end)
+        sectors = list(iter(lambda: file.read(self.sector), b""))
+        flush = _ENTRY.pack(0, 0, FLUSH, 0).ljust(self.sector, b"\0")
+        if flush in sectors:
+            return True
+        flags = _ENTRY.unpack_from(sectors[0])[2] if sectors and len(sectors[0]) == self.sector else 0
+        return flags > FLAGS
 
     @property
     def flush_points(self) -> tuple[int, ...]:

@@ -132,7 +132,7 @@ def test_the_text_screen_is_read_up_to_its_cursor() -> None:
     screen = "login: me  " + "and more   " + "           "
     guest = Played(lambda _command: (0, f" 3 11 4 1\n{screen}", ""))
     assert guest.tty_text() == "login: me\nand more"
-    assert guest.typed_on_tty() == "login: me  and "
+    assert guest.text_screen().typed == "login: me  and "
 
 
 def test_memory_in_use_is_what_is_not_available() -> None:

@@ -224,6 +224,16 @@ def test_example_of_the_documentation_can_be_typed(example: str, names: dict[str
 
 
 @pytest.mark.parametrize("kind", [str, Path])
+def test_a_bundle_takes_a_path_as_text_too(kind: type[str] | type[Path], tmp_path: Path) -> None:
+    log = tmp_path / "qemu.log"
+    log.write_text("its last words")
+    node: Any = SimpleNamespace(image=tmp_path / "none.img", seed=1, command=["qemu"], qemu_log=log, is_on=False)
+    Machine.bundle(node, kind(tmp_path / "new/out"))
+    assert "its last words" in (tmp_path / "new/out/qemu.txt").read_text()
+    assert (tmp_path / "new/out/missing.txt").read_text() == "the machine is off\n"
+
+
+@pytest.mark.parametrize("kind", [str, Path])
 def test_a_screenshot_takes_a_path_as_text_too(kind: type[str] | type[Path], tmp_path: Path) -> None:
     qmp = Mock()
     node: Any = SimpleNamespace(check_on=lambda _what: None, _qmp=qmp)

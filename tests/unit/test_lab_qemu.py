@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import os
-import struct
 from pathlib import Path
 
 import pytest
@@ -12,26 +10,13 @@ import pytest
 from tests.lab import processes, qemu
 from tests.lab.machine import FIRST_PICTURE, LANES, LabError, Machine
 from tests.lab.screen import Picture
-
-SECTOR = 512
-CONFIG = "kernel=other\n[pi4]\ninitramfs none followkernel\n[all]\nkernel=vmlinuz\ninitramfs initrd.img followkernel\n"
+from tests.unit.smallimage import small_image
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     """A card image with nothing but a boot partition."""
-    path = tmp_path / "card.img"
-    partition = b"\x80\0\0\0\x0c\0\0\0" + struct.pack("<II", 2048, 8192)
-    path.write_bytes((b"\0" * 446 + partition).ljust(510, b"\0") + b"\x55\xaa")
-    os.truncate(path, 2048 * SECTOR + 8192 * SECTOR)
-    where = f"{path}@@{2048 * SECTOR}"
-    processes.run("mformat", "-i", where, "-T", "8192", "-h", "4", "-s", "32", "::")
-    files = {"config.txt": CONFIG, "cmdline.txt": "root=x rw\n", "vmlinuz": "K", "initrd.img": "I"}
-    for name, text in (files | {"bcm2837-rpi-3-b.dtb": "D"}).items():
-        (tmp_path / name).write_text(text)
-        processes.run("mcopy", "-i", where, tmp_path / name, "::/")
-        (tmp_path / name).unlink()
-    return path
+    return small_image(tmp_path)
 
 
 def test_the_boot_files_are_the_images_own(image: Path, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,6 +18,7 @@ from tests.lab.links import Drops, Link
 from tests.lab.processes import LabError
 from tests.lab.remote import Proxy, Remote, RemoteError, answer
 from tests.lab.wire import Counts
+from tests.lab.world import World
 
 
 class Box:
@@ -48,6 +52,14 @@ class Served:
     def pipe(self) -> tuple[socket.socket, socket.socket]:
         return socket.socketpair()
 
+    def interrupted(self, result: str) -> Any:
+        """Gives a method's result after Ctrl-C has ended its caller's call."""
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return getattr(self, result)()
+
+    def half(self) -> int:
+        return self.number
+
     def refuse(self) -> None:
         raise LabError("nothing is here: sudo make it")
 
@@ -62,6 +74,14 @@ def remote() -> Iterator[Remote]:
     made.close()
     thread.join(10)
     assert not thread.is_alive(), "the server must end with its caller"
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, as at a prompt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -165,3 +185,48 @@ def test_the_end_of_the_other_side_is_said_with_its_last_words() -> None:
     theirs.close()
     with pytest.raises(LabError, match="the world has ended; its last words"):
         _ = remote.root.number
+
+
+@pytest.mark.parametrize("result", ["half", "pipe", "refuse"])
+@pytest.mark.usefixtures("ctrl_c")
+def test_the_answer_to_a_call_that_was_interrupted_is_not_taken_for_the_next_ones(served: Proxy, result: str) -> None:
+    interrupted, before = served.interrupted, descriptors()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(result)
+    assert served.echo("asked next") == "asked next"
+    one, other = served.pipe()
+    with one, other:
+        one.sendall(b"hello")
+        assert other.recv(100) == b"hello"
+    assert served.number == 5, "and the served end has closed its own"
+    assert descriptors() == before, "sockets that came with an answer nobody waits for are closed"
+
+
+def descriptors() -> int:
+    """How many this process, which is both ends, has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_request_that_was_cut_off_is_passed_over(remote: Remote) -> None:
+    remote._lines.connection.sendall(b'{"id":1,"object":0,"do":"ca')
+    assert remote.root.number == 5
+
+
+def test_an_answer_whose_beginning_was_lost_is_passed_over() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        remote = Remote(ours)
+        theirs.sendall(b'lue":{"$tuple":[1,2]},"descriptors":0}\n')
+        theirs.sendall(b'\n{"id":1,"value":"whole","descriptors":0}\n')
+        assert remote.root.number == "whole"
+        remote.close()
+
+
+def test_a_bundle_of_the_world_names_what_it_does_not_tell(tmp_path: Path) -> None:
+    log = tmp_path / "world.log"
+    log.write_text("its last words")
+    link = Mock()
+    link.state.side_effect = TypeError("not a link")
+    world: Any = SimpleNamespace(log=log, seed=5, uplink=link, lan=link, dongle=link, directory=tmp_path)
+    World.bundle(world, tmp_path / "out")
+    assert (tmp_path / "out/links.txt").read_text().startswith("seed: 5\nuplink: TypeError: not a link\nlan: ")

@@ -120,9 +120,59 @@ def test_another_file_is_no_write_log(tmp_path: Path, start: bytes, said: str) -
         WriteLog(path)
 
 
-def test_a_log_with_less_than_it_counts_is_damaged(tmp_path: Path) -> None:
-    with pytest.raises(WriteLogError, match="counts 9"):
-        write_log(tmp_path / "log", [(0, b"", FLUSH)], counted=9)
+BEGUN = [(0, fill("A"), 0), (0, b"", FLUSH)]
+"""What is in a log before QEMU is killed; 3 sectors besides the superblock."""
+
+
+@pytest.mark.parametrize("counted", [3, 5], ids=["one", "three"])
+@pytest.mark.parametrize("kept", [0, 1, 3], ids=["nothing of it", "its header", "half of its data"])
+def test_an_entry_that_was_counted_and_under_way_when_qemu_was_killed_is_left_out(
+    tmp_path: Path, image: Path, counted: int, kept: int
+) -> None:
+    path = tmp_path / "log"
+    write_log(path, [*BEGUN, (2, fill("B", 4), 0)], counted=3)
+    data = path.read_bytes()
+    sound = (1 + 3) * SECTOR
+    path.write_bytes(struct.pack("<QQQI", MAGIC, 1, counted, SECTOR).ljust(SECTOR, b"\0") + data[SECTOR:sound])
+    with path.open("ab") as file:
+        file.write(data[sound : sound + kept * SECTOR])
+    log = WriteLog(path)
+    assert (len(log.entries), log.counted, log.flush_points) == (2, 2, (0, 2))
+    assert card(log, image, 2) == "A......."
+
+
+def gap(path: Path, behind: list[tuple[int, bytes | int, int]], counted: int) -> WriteLog:
+    """A log with an entry that did not get there, though what is `behind` it did."""
+    write_log(path, [*BEGUN, (2, fill("B"), 0), *behind], counted)
+    with path.open("r+b") as file:
+        file.seek((1 + 3) * SECTOR)
+        file.write(bytes(2 * SECTOR))
+    return WriteLog(path)
+
+
+def test_a_write_behind_a_gap_was_not_flushed_and_is_left_out(tmp_path: Path, image: Path) -> None:
+    log = gap(tmp_path / "log", [(4, fill("C"), 0)], counted=4)
+    assert (len(log.entries), log.flush_points, card(log, image, 2)) == (2, (0, 2), "A.......")
+
+
+def test_a_flush_behind_a_gap_says_of_writes_there_that_they_are_on_the_card(tmp_path: Path) -> None:
+    with pytest.raises(WriteLogError, match="has 2 entries, its superblock counts 5"):
+        gap(tmp_path / "log", [(4, fill("C"), 0), (0, b"", FLUSH)], counted=5)
+
+
+def test_a_log_with_less_than_it_counts_and_could_be_under_way_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(WriteLogError, match="has 1 entries, its superblock counts 300"):
+        write_log(tmp_path / "log", [(0, b"", FLUSH)], counted=300)
+
+
+def test_a_log_with_something_else_in_it_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write_log(path, [*BEGUN, (2, fill("B"), 0)], counted=3)
+    with path.open("r+b") as file:
+        file.seek((1 + 3) * SECTOR)
+        file.write(b"x" * SECTOR)
+    with pytest.raises(WriteLogError, match="has 2 entries, its superblock counts 3"):
+        WriteLog(path)
 
 
 def test_there_is_no_cut_after_the_last_entry(tmp_path: Path, image: Path) -> None:
