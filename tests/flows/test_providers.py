@@ -271,6 +271,18 @@ def test_who_files_a_copy_of_what_is_sent(
         assert subjects(internet, sender, "Sent") == []
 
 
+def test_what_cannot_be_filed_is_refused_for_now_and_was_not_sent(internet: Any, node: Place) -> None:
+    internet.fill(ASHA)
+    with smtp(node, "smtp.gmail.com", login=ASHA) as client:
+        with pytest.raises(smtplib.SMTPDataError, match="Quota exceeded") as refused:
+            client.send_message(message(ASHA, DEV, subject="too much"))
+        assert refused.value.smtp_code == 452
+        assert internet.sent() == [] == internet.arrived(DEV)
+        internet.empty(ASHA)
+        client.send_message(message(ASHA, DEV, subject="fits"))
+    assert [mail.subject for mail in internet.sent()] == ["fits"]
+
+
 def test_gmail_keeps_all_mail_in_all_mail(internet: Any, node: Place) -> None:
     internet.put(ASHA, message(DEV, ASHA, subject="put").as_bytes())
     with smtp(node, "smtp.example.org", login=DEV) as client:
