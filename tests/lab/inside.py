@@ -55,11 +55,11 @@ class WireControl:
     def __init__(self, relay: Relay, wire: Wire) -> None:
         self._relay, self._wire = relay, wire
 
-    def use(self, link: str | Link) -> None:
+    def use(self, link: str | Link, first_drop: float | None = None) -> None:
         """Be a link of this kind, by name (links.py) or made to measure, and be up."""
         kind = link_named(link) if isinstance(link, str) else link
         with self._relay.changing() as now:
-            self._wire.use(kind, now)
+            self._wire.use(kind, now, first_drop=first_drop)
             self._wire.set_up(True, now)
 
     def up(self, up: bool) -> None:
