@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import os
+import re
 import smtplib
 import socket
 import ssl
@@ -465,6 +466,16 @@ def test_a_slow_provider_takes_its_time(internet: Any, node: Place) -> None:
     start = time.monotonic()
     session.fetch("1", "(BODY[])")
     assert time.monotonic() - start > 0.9
+
+
+@pytest.mark.parametrize("slowness", [{"seconds": 1.6}, {"rate": 25}])
+def test_a_slow_provider_says_its_last_words_too(internet: Any, node: Place, slowness: dict[str, float]) -> None:
+    internet.slow("generic", **slowness)
+    with node.connect("imap.example.org", 143, limit=60.0) as client, client.makefile("rb") as said:
+        assert said.readline().startswith(b"* OK ")
+        client.sendall(b"a LOGOUT\r\n")
+        client.shutdown(socket.SHUT_WR)
+        assert re.fullmatch(rb"\* BYE .*\r\na OK .*\r\n", said.read())
 
 
 @pytest.mark.parametrize("port", [465, 587, 993])
