@@ -500,6 +500,17 @@ def test_two_phones_browse_at_once_and_share_nothing(world: World, node: Node) -
         assert other.evaluate("localStorage.getItem('who')") is None
 
 
+def test_a_browser_leaves_nothing_in_the_home_of_who_runs_the_tests(
+    world: World, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with web_server(node.place, "10.77.0.1"), world.village.browser() as page:
+        page.goto("http://10.77.0.1/")
+    assert [str(path) for path in tmp_path.rglob("*")] == []
+
+
 def test_a_port_of_the_host_leads_to_the_node(world: World, node: Node) -> None:
     with web_server(node.place, "10.77.0.1"), world.village.forward(80) as forward:
         here = forward.address
