@@ -36,6 +36,12 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 PR_SET_PDEATHSIG = 1
 
+ALLOW = (
+    "sudo sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=63000 "
+    "kernel.apparmor_restrict_unprivileged_userns=0 (those that exist)"
+)
+"""What lets a user make namespaces. Ubuntu 24.04 lets everybody make one, and forbids its root what it is made for."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -142,17 +148,10 @@ def _fork_root(main: Callable[[], int], uid_maps: list[IdMap], gid_maps: list[Id
     os.close(ready_w)
     os.close(mapped_r)
     try:
-        answer = os.read(ready_r, 64)
-        if answer != b"ok":
-            os.waitpid(child, 0)
-            number = int(answer or b"0")
-            raise InputError(
-                f"the kernel does not allow a user namespace: {os.strerror(number)}",
-                hint="sudo sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=63000 "
-                "kernel.apparmor_restrict_unprivileged_userns=0 (those that exist)",
-            )
+        _expect_ok(child, ready_r, "the kernel does not allow a user namespace")
         _write_maps(child, uid_maps, gid_maps)
         os.write(mapped_w, b"ok")
+        _expect_ok(child, ready_r, "the kernel does not let us be root in a user namespace")
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
@@ -161,6 +160,16 @@ def _fork_root(main: Callable[[], int], uid_maps: list[IdMap], gid_maps: list[Id
         os.close(ready_r)
         os.close(mapped_w)
     return child
+
+
+def _expect_ok(child: int, ready: int, otherwise: str) -> None:
+    """Read how a step went that the child has done; raises InputError with the kernel's reason when it failed."""
+    answer = os.read(ready, 2)
+    if answer == b"ok":
+        return
+    os.waitpid(child, 0)
+    number = int((answer + os.read(ready, 64)) or b"0")
+    raise InputError(f"{otherwise}: {os.strerror(number)}", hint=ALLOW)
 
 
 def _wait_for(child: int) -> int:
@@ -197,13 +206,18 @@ def _become_root(main: Callable[[], int], ready: int, mapped: int) -> None:
             os.write(ready, str(ctypes.get_errno() or errno.EPERM).encode())
             os._exit(1)
         os.write(ready, b"ok")
-        os.close(ready)
         if os.read(mapped, 2) != b"ok":
             os._exit(1)
         os.close(mapped)
-        os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        try:
+            os.setgroups([])
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
+        except OSError as error:
+            os.write(ready, str(error.errno).encode())
+            os._exit(1)
+        os.write(ready, b"ok")
+        os.close(ready)
         first = os.fork()
         if first:
             code = _wait_for(first)

@@ -31,6 +31,7 @@ LIMITS = {"virt": 1500.0, "raspi3b": 2000.0}
 GROUPS = {
     "test_new_node": "village",
     "test_mail": "village",
+    "test_slow_link": "village",
     "test_webmail": "village",
     "test_wizard": "village",
     "test_story": "village",
@@ -151,19 +152,18 @@ def booted(image: Path, world: World, out: Path, measure: Measure) -> Iterator[M
 @pytest.fixture
 def node(booted: Machine, world: World) -> Machine:
     """The booted node as it was when it had come up, with good links and providers as they were."""
-    for link in (world.uplink, world.lan):
-        link.use("lan")
-    booted.restore("booted")
-    world.internet.clear()
+    with world.silence():
+        booted.restore("booted")
+        world.internet.clear()
     return booted
 
 
 @pytest.fixture(scope="session")
 def villagers(booted: Machine, world: World, tmp_path_factory: pytest.TempPathFactory) -> MailOffice:
     """The booted node set up, with everybody's accounts fetched once; its snapshot is "office"."""
-    for link in (world.uplink, world.lan):
-        link.use("lan")
-    booted.restore("booted")
+    with world.silence():
+        booted.restore("booted")
+        world.internet.clear()
     with bundle_if_it_fails(booted):
         office = set_up(booted, world, tmp_path_factory.mktemp("office"))
         booted.snapshot("office")
@@ -174,11 +174,10 @@ def villagers(booted: Machine, world: World, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def office(villagers: MailOffice, world: World) -> MailOffice:
     """The node with its people as they were when they had been taken in, and empty mailboxes at the providers."""
-    for link in (world.uplink, world.lan):
-        link.use("lan")
     villagers.hang_up()
-    villagers.node.restore("office")
-    world.internet.take_back()
+    with world.silence():
+        villagers.node.restore("office")
+        world.internet.take_back()
     return villagers
 
 

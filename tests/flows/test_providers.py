@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import http.client
 import imaplib
+import json
 import os
+import re
 import smtplib
 import socket
 import ssl
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -23,11 +28,15 @@ from tests.lab.daemontree import ensure_tree
 from tests.lab.farside import authority
 from tests.lab.processes import LabError
 from tests.lab.providers import PROVIDERS, Provider
+from tests.lab.tokens import DEVICE_GRANT
 from tests.lab.village import Place
 from tests.lab.world import World
 
 ASHA, BINA, CHITRA, DEV = "asha@gmail.com", "bina@yahoo.com", "chitra@outlook.com", "dev@example.org"
-SECRETS = {ASHA: "abcdefghijklmnop", BINA: "bina-secret", CHITRA: "chitra-secret", DEV: "dev-secret"}
+SECRETS = {ASHA: "abcdefghijklmnop", BINA: "bina-secret", CHITRA: "asked for by nobody", DEV: "dev-secret"}
+"""Passwords. Chitra's provider takes none: she logs in by a token (see access)."""
+PROGRAM = "a program"
+"""How it is registered with the providers that give tokens."""
 ARRIVAL = 20.0
 """Seconds that mail may take from one provider to another on a busy host; it takes a fraction of one."""
 
@@ -52,6 +61,7 @@ def internet(world: World) -> Iterator[Any]:
     """The far providers with an account at each, and nothing left of the test before."""
     for address, secret in SECRETS.items():
         world.internet.add_account(address, secret)
+    world.internet.register("outlook", PROGRAM)
     yield world.internet
     world.internet.clear()
 
@@ -68,17 +78,53 @@ def imap(node: Place, host: str, port: int = 993, **options: Any) -> imaplib.IMA
     return node.imap(host, port, ca=authority().certificate, **options)
 
 
-def logged_in(node: Place, address: str, host: str) -> imaplib.IMAP4:
+def access(node: Place, address: str, agree: Callable[[str, str], None]) -> Callable[[bytes | None], str]:
+    """What a program answers that logs in by token (XOAUTH2), which it was given as the person agreed to its code."""
+    site = PROVIDERS["outlook"].tokens
+    assert site is not None
+
+    def ask(path: str, **form: str) -> dict[str, Any]:
+        context = ssl.create_default_context(cafile=str(authority().certificate))
+        server = http.client.HTTPSConnection(site.names[0], context=context)
+        with node.connect(site.names[0], 443) as plain:
+            server.sock = context.wrap_socket(plain, server_hostname=site.names[0])
+            server.request("POST", path, urllib.parse.urlencode({"client_id": PROGRAM, **form}))
+            answer: dict[str, Any] = json.load(server.getresponse())
+            server.sock.close()
+        return answer
+
+    asked = ask(site.device_path, scope=site.scope)
+    agree(asked["user_code"], address)
+    given = ask(site.token_path, grant_type=DEVICE_GRANT, device_code=asked["device_code"])
+    return lambda challenge=None: f"user={address}\1auth=Bearer {given['access_token']}\1\1" if not challenge else ""
+
+
+def logged_in(node: Place, address: str, host: str, agree: Callable[[str, str], None] | None = None) -> imaplib.IMAP4:
+    """A program's session: with a password, or by token where the person can `agree`."""
     client = imap(node, host)
-    client.login(address, SECRETS[address])
+    if agree:
+        answer = access(node, address, agree)
+        client.authenticate("XOAUTH2", lambda challenge: answer(challenge).encode())
+    else:
+        client.login(address, SECRETS[address])
     return client
 
 
 @contextlib.contextmanager
-def smtp(node: Place, host: str, port: int = 465, login: str = "", **options: Any) -> Iterator[smtplib.SMTP]:
+def smtp(
+    node: Place,
+    host: str,
+    port: int = 465,
+    login: str = "",
+    agree: Callable[[str, str], None] | None = None,
+    **options: Any,
+) -> Iterator[smtplib.SMTP]:
     client = node.smtp(host, port, ca=authority().certificate, **options)
     try:
-        if login:
+        if login and agree:
+            client.ehlo()
+            client.auth("XOAUTH2", access(node, login, agree))  # type: ignore[arg-type]
+        elif login:
             client.login(login, SECRETS[login])
         yield client
     finally:
@@ -216,7 +262,36 @@ def test_gmail_asks_for_an_app_password_when_it_gets_the_ordinary_one(internet: 
     assert [login.ok for login in internet.logins("esha@gmail.com")] == [False, True]
 
 
-@pytest.mark.parametrize(("address", "host"), [(BINA, "imap.mail.yahoo.com"), (CHITRA, "outlook.office365.com")])
+def test_only_gmail_takes_a_password_with_or_without_spaces(internet: Any, node: Place) -> None:
+    for address, host, good in ((ASHA, "imap.gmail.com", True), (BINA, "imap.mail.yahoo.com", False)):
+        internet.set_password(address, "abcd efgh ijkl mnop")
+        imap(node, host).login(address, "abcd efgh ijkl mnop")
+        if good:
+            imap(node, host).login(address, "abcdefghijklmnop")
+        else:
+            with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+                imap(node, host).login(address, "abcdefghijklmnop")
+
+
+def test_outlook_asks_for_a_token_and_takes_no_password(internet: Any, node: Place) -> None:
+    client = imap(node, "outlook.office365.com")
+    offered = {name for name in client.capabilities if name.startswith(("AUTH=", "LOGINDIS"))}
+    assert offered == {"AUTH=XOAUTH2", "LOGINDISABLED"}
+    with pytest.raises(imaplib.IMAP4.error):
+        client.login(CHITRA, SECRETS[CHITRA])
+    with pytest.raises(imaplib.IMAP4.error):
+        client.authenticate("PLAIN", lambda _: f"\0{CHITRA}\0{SECRETS[CHITRA]}".encode())
+    for host in ("smtp.office365.com", "smtp-mail.outlook.com"):
+        with smtp(node, host, 587) as sender:
+            sender.ehlo()
+            assert sender.esmtp_features["auth"].split() == ["XOAUTH2"]
+            login = base64.b64encode(f"\0{CHITRA}\0{SECRETS[CHITRA]}".encode()).decode()
+            assert sender.docmd("AUTH", f"PLAIN {login}")[0] == 535
+    assert not any(login.ok for login in internet.logins(CHITRA))
+    logged_in(node, CHITRA, "outlook.office365.com", internet.agree).select()
+
+
+@pytest.mark.parametrize(("address", "host"), [(BINA, "imap.mail.yahoo.com"), (DEV, "imap.example.org")])
 def test_who_is_unknown_is_refused_as_who_errs(internet: Any, node: Place, address: str, host: str) -> None:
     for name in (address, f"no{address}"):
         with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
@@ -254,7 +329,7 @@ def test_mail_goes_from_one_provider_to_another_by_its_mx(internet: Any, node: P
     ("sender", "host", "port", "folder"),
     [
         (ASHA, "smtp.gmail.com", 587, "[Gmail]/Sent Mail"),
-        (CHITRA, "smtp.office365.com", 587, "Sent Items"),
+        (CHITRA, "smtp.office365.com", 587, "Sent"),
         (BINA, "smtp.mail.yahoo.com", 465, None),
         (DEV, "smtp.example.org", 465, None),
     ],
@@ -262,13 +337,25 @@ def test_mail_goes_from_one_provider_to_another_by_its_mx(internet: Any, node: P
 def test_who_files_a_copy_of_what_is_sent(
     internet: Any, node: Place, sender: str, host: str, port: int, folder: str | None
 ) -> None:
-    with smtp(node, host, port, login=sender) as client:
+    with smtp(node, host, port, login=sender, agree=internet.agree if sender == CHITRA else None) as client:
         client.send_message(message(sender, DEV, subject="a copy?"))
     if folder:
         (copy,) = internet.messages(sender, folder)
         assert copy.subject == "a copy?" and "\\Seen" in copy.flags
     else:
         assert subjects(internet, sender, "Sent") == []
+
+
+def test_what_cannot_be_filed_is_refused_for_now_and_was_not_sent(internet: Any, node: Place) -> None:
+    internet.fill(ASHA)
+    with smtp(node, "smtp.gmail.com", login=ASHA) as client:
+        with pytest.raises(smtplib.SMTPDataError, match="Quota exceeded") as refused:
+            client.send_message(message(ASHA, DEV, subject="too much"))
+        assert refused.value.smtp_code == 452
+        assert internet.sent() == [] == internet.arrived(DEV)
+        internet.empty(ASHA)
+        client.send_message(message(ASHA, DEV, subject="fits"))
+    assert [mail.subject for mail in internet.sent()] == ["fits"]
 
 
 def test_gmail_keeps_all_mail_in_all_mail(internet: Any, node: Place) -> None:
@@ -321,7 +408,10 @@ def test_gmail_puts_its_own_address_in_place_of_a_foreign_one(internet: Any, nod
 
 
 def test_outlook_refuses_a_foreign_sender(internet: Any, node: Place) -> None:
-    with smtp(node, "smtp.office365.com", 587, login=CHITRA) as client, pytest.raises(smtplib.SMTPSenderRefused):
+    with (
+        smtp(node, "smtp.office365.com", 587, login=CHITRA, agree=internet.agree) as client,
+        pytest.raises(smtplib.SMTPSenderRefused),
+    ):
         client.send_message(message(DEV, ASHA))
     assert internet.sent() == []
 
@@ -455,6 +545,16 @@ def test_a_slow_provider_takes_its_time(internet: Any, node: Place) -> None:
     assert time.monotonic() - start > 0.9
 
 
+@pytest.mark.parametrize("slowness", [{"seconds": 1.6}, {"rate": 25}])
+def test_a_slow_provider_says_its_last_words_too(internet: Any, node: Place, slowness: dict[str, float]) -> None:
+    internet.slow("generic", **slowness)
+    with node.connect("imap.example.org", 143, limit=60.0) as client, client.makefile("rb") as said:
+        assert said.readline().startswith(b"* OK ")
+        client.sendall(b"a LOGOUT\r\n")
+        client.shutdown(socket.SHUT_WR)
+        assert re.fullmatch(rb"\* BYE .*\r\na OK .*\r\n", said.read())
+
+
 @pytest.mark.parametrize("port", [465, 587, 993])
 def test_a_provider_can_talk_rubbish(internet: Any, node: Place, port: int) -> None:
     internet.rubbish("gmail")
@@ -509,8 +609,10 @@ def test_clear_leaves_nothing(internet: Any, node: Place) -> None:
     for address, secret in SECRETS.items():
         internet.add_account(address, secret)
         assert subjects(internet, address) == []
-    for address, host in ((BINA, "imap.mail.yahoo.com"), (CHITRA, "outlook.office365.com"), (DEV, "imap.example.org")):
+    for address, host in ((BINA, "imap.mail.yahoo.com"), (DEV, "imap.example.org")):
         logged_in(node, address, host).logout()
+    internet.register("outlook", PROGRAM)
+    logged_in(node, CHITRA, "outlook.office365.com", internet.agree).logout()
     with smtp(node, "smtp.gmail.com", login=ASHA) as client:
         client.send_message(message(ASHA, DEV, subject="after"))
     wait_for(lambda: subjects(internet, DEV) == ["after"])

@@ -1,4 +1,4 @@
-"""The world and its providers need no right on the host, and nothing that is not in an ordinary user's PATH."""
+"""The world, its providers and its browser need no right on the host, and nothing that is not in a user's PATH."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ PROGRAM = """
 import imaplib, sys, tempfile
 from pathlib import Path
 from tests.flows.fakenode import node_at
+from tests.flows.leftovers import command_of, descendants, still_there, wait_until
 from tests.lab.farside import authority
 from tests.lab.world import World
 
@@ -38,8 +39,21 @@ with tempfile.TemporaryDirectory() as directory, World(Path(directory), seed=1) 
             client.noop()
         except imaplib.IMAP4.abort:
             print("ended")
+    with world.village.browser() as page:
+        page.set_content("<p>shown</p>")
+        print(page.inner_text("p"))
+    below = descendants(world.process.pid)
+    running = " ".join(map(command_of, below))
+    print(*(name for name in ("dnsmasq", "dovecot", "master") if name in running))
+    world.process.kill()
+    world.process.wait()
+    wait_until(lambda: not still_there(below), 90)
+    print("gone")
 """
 
+SAID = ["OK", "ended", "shown", "dnsmasq", "dovecot", "master", "gone"]
+"""What the program says: of a login, a session that ended, a page in a browser, the daemons that run, and, once the
+world was killed, that nothing is left of it."""
 
 USER, UID = "villager", 61000
 BECOME = """
@@ -108,9 +122,9 @@ def ordinary_user() -> Iterator[tuple[list[str | Path], dict[str, str]]]:
         yield [*words, place / "python/bin" / Path(sys.executable).resolve().name], environment
 
 
-def test_an_ordinary_user_has_a_world_with_providers() -> None:
+def test_an_ordinary_user_has_a_world_with_providers_and_a_browser_that_leaves_nothing() -> None:
     with ordinary_user() as (python, environment):
-        for words, said in ((["-m", "tests.lab.daemontree"], None), (["-c", PROGRAM], ["OK", "ended"])):
+        for words, said in ((["-m", "tests.lab.daemontree"], None), (["-c", PROGRAM], SAID)):
             program = processes.start(
                 [*python, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
             )

@@ -13,9 +13,9 @@ from tests.lab.world import World
 @pytest.fixture(scope="session")
 def unasked(booted: Machine, world: World) -> Machine:
     """The booted node at the wizard's first question; it trusts the lab's authority. Its snapshot is "unasked"."""
-    for link in (world.uplink, world.lan):
-        link.use("lan")
-    booted.restore("booted")
+    with world.silence():
+        booted.restore("booted")
+        world.internet.clear()
     with bundle_if_it_fails(booted):
         WizardRoom(booted).wait_for_screen("language")
         world.trusted_by(booted)
@@ -26,8 +26,7 @@ def unasked(booted: Machine, world: World) -> Machine:
 @pytest.fixture
 def tv(unasked: Machine, world: World) -> WizardRoom:
     """The TV of a new node, at its first question, with good links and providers as they were."""
-    for link in (world.uplink, world.lan):
-        link.use("lan")
-    unasked.restore("unasked")
-    world.internet.clear()
+    with world.silence():
+        unasked.restore("unasked")
+        world.internet.clear()
     return WizardRoom(unasked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,12 @@ def wrapper(directory: Path, holder: int) -> Path:
     program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     program.chmod(0o755)
     return program
+
+
+def homes(directory: Path) -> dict[str, str | float | bool]:
+    """Where a browser keeps what it would keep in a person's home, such as its reports of crashes."""
+    places = {"HOME": "home", "XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data"}
+    return {name: str(directory / place) for name, place in places.items()}
 
 
 class _Shared:
@@ -86,7 +93,12 @@ def page(
         directory = stack.enter_context(processes.temporary_directory("mojo-browser-"))
         program = wrapper(directory, holder)
         chromium = stack.enter_context(playwright()).chromium.launch(
-            executable_path=str(program), args=list(ARGUMENTS), headless=True, handle_sigint=False, handle_sigterm=False
+            executable_path=str(program),
+            args=list(ARGUMENTS),
+            env={**os.environ, **homes(directory)},
+            headless=True,
+            handle_sigint=False,
+            handle_sigterm=False,
         )
         stack.callback(chromium.close)
         context = chromium.new_context(

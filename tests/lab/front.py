@@ -22,6 +22,8 @@ T = TypeVar("T")
 CHUNK = 65536
 PATIENCE = 20.0
 """Seconds that a daemon may take to listen."""
+LAST_WORDS = 1.0
+"""Seconds between what a daemon says to a client that has said its last word; what a fault holds up comes on top."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,13 @@ class Gate:
     server: asyncio.Server | None = None
     connections: set[asyncio.StreamWriter] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
+class _Pace:
+    """When something of a daemon's was last under way to its client, by the loop's clock."""
+
+    last: float
 
 
 class Front:
@@ -161,11 +170,16 @@ class Front:
         try:
             client, here = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
             far_writer.write(f"PROXY TCP4 {client[0]} {here[0]} {client[1]} {here[1]}\r\n".encode())
-            there = asyncio.create_task(self._carry(gate, reader, far_writer, answers=False))
-            back = asyncio.create_task(self._carry(gate, far_reader, writer, answers=True))
+            pace = _Pace(self._loop.time())
+            there = asyncio.create_task(self._carry(gate, reader, far_writer))
+            back = asyncio.create_task(self._carry(gate, far_reader, writer, pace))
             await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
-            if not back.done():  # the client has said its last word, the daemon may still answer
-                await asyncio.wait((back,), timeout=1.0)
+            pace.last = self._loop.time()
+            while not back.done():  # the client has said its last word, the daemon may still answer
+                patience = pace.last + LAST_WORDS + gate.fault.delay - self._loop.time()
+                if patience <= 0:
+                    break
+                await asyncio.wait((back,), timeout=patience)
             for task in (there, back):
                 task.cancel()
             await asyncio.gather(there, back, return_exceptions=True)
@@ -183,21 +197,28 @@ class Front:
                 await asyncio.sleep(0.02)
 
     async def _carry(
-        self, gate: Gate, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool
+        self, gate: Gate, source: asyncio.StreamReader, target: asyncio.StreamWriter, pace: _Pace | None = None
     ) -> None:
+        """Carry what one side says to the other until it has said all; with `pace`, a daemon's answers at its own."""
         while data := await source.read(CHUNK):
             if gate.fault.how == "hang":
                 await self._hang(gate)
-            if answers and gate.fault.delay:
+            if pace is None:
+                target.write(data)
+                await target.drain()
+                continue
+            pace.last = self._loop.time()
+            if gate.fault.delay:
                 await asyncio.sleep(gate.fault.delay)
             while data:
-                rate = gate.fault.rate if answers else None
+                rate = gate.fault.rate
                 part = data if rate is None else data[: max(1, int(rate / 10))]
                 data = data[len(part) :]
                 target.write(part)
                 await target.drain()
                 if rate is not None:
                     await asyncio.sleep(len(part) / rate)
+                pace.last = self._loop.time()
         if target.can_write_eof():
             target.write_eof()
 

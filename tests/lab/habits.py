@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from email.header import decode_header, make_header
@@ -21,6 +22,11 @@ ROOMY = 15 << 30
 def legible(header: str) -> str:
     """A header as a reader sees it, without encoded words (RFC 2047)."""
     return str(make_header(decode_header(header)))
+
+
+def _in_one_line(error: Exception) -> str:
+    """What went wrong, as a reply of SMTP can say it."""
+    return " ".join(str(error).split())[:300]
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,10 @@ class ProviderHabits(Habits):
         return self._refusal("data", mail.sender, tuple(mail.recipients))
 
     def message(self, mail: Mail, change: Change) -> str | None:
-        """Keep what was taken for the tests to see, and file a copy where the provider does so unasked."""
+        """File a copy where the provider does so unasked, and keep what was taken for the tests to see.
+
+        What cannot be filed is refused for now, and was not sent.
+        """
         refusal = self._refusal("message", mail.sender, tuple(mail.recipients))
         if refusal:
             return refusal
@@ -157,13 +166,16 @@ class ProviderHabits(Habits):
             size=len(content),
             message=content,
         )
-        with self._lock:
-            self.posted.append(posted)
         if account is not None and self.provider.sent_folder:
             try:
                 self._file(account.address, content, self.provider.sent_folder)
             except MailboxError as error:  # such as a full mailbox
-                return f"452 4.2.2 {error}"
+                return f"452 4.2.2 {_in_one_line(error)}"
+            except Exception as error:  # a session that broke, an account closed meanwhile: the client tries again
+                traceback.print_exc()
+                return f"451 4.3.0 The copy was not filed: {_in_one_line(error)}"
+        with self._lock:
+            self.posted.append(posted)
         return None
 
     def _make_own(self, mail: Mail, account: Account, change: Change) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import errno
 import ipaddress
 import os
 import random
@@ -55,11 +56,11 @@ class WireControl:
     def __init__(self, relay: Relay, wire: Wire) -> None:
         self._relay, self._wire = relay, wire
 
-    def use(self, link: str | Link) -> None:
+    def use(self, link: str | Link, first_drop: float | None = None) -> None:
         """Be a link of this kind, by name (links.py) or made to measure, and be up."""
         kind = link_named(link) if isinstance(link, str) else link
         with self._relay.changing() as now:
-            self._wire.use(kind, now)
+            self._wire.use(kind, now, first_drop=first_drop)
             self._wire.set_up(True, now)
 
     def up(self, up: bool) -> None:
@@ -192,8 +193,8 @@ def _first_process(main: Callable[[], int]) -> int:
             os.dup2(nothing, 0)
             os.close(nothing)
             code = main()
-        except (OSError, LabError, MojoError) as error:
-            print(_one_line(error), file=sys.stderr)
+        except NoWorld as error:
+            print(error, file=sys.stderr)
             code = CANNOT
         except BaseException:
             traceback.print_exc()
@@ -208,13 +209,32 @@ def _first_process(main: Callable[[], int]) -> int:
             return abs(os.waitstatus_to_exitcode(status))
 
 
+class NoWorld(Exception):
+    """The host does not let the world be made; says why and what mends it, in one line."""
+
+
 def _one_line(error: Exception) -> str:
     """An error and the command that mends it."""
-    return str(error).replace("\n  hint: ", ": ")
+    said = str(error).replace("\n  hint: ", ": ")
+    return f"{said}: {namespace.ALLOW}" if os.strerror(errno.EPERM) in said and "sudo" not in said else said
 
 
 def _live(directory: Path, seed: str, with_router: bool) -> int:
-    """Make the networks, the wires and the place to call, and serve until the process is ended."""
+    """Make the networks, the wires and the place to call, and serve until the process is ended.
+
+    Raises NoWorld when something of it cannot be made; what goes wrong later is raised as it is.
+    """
+    try:
+        server, inside = _make(directory, seed, with_router)
+    except (OSError, LabError, MojoError) as error:
+        raise NoWorld(_one_line(error)) from error
+    while True:
+        caller, _address = server.accept()
+        threading.Thread(target=remote.answer, args=(caller, inside), daemon=True).start()
+
+
+def _make(directory: Path, seed: str, with_router: bool) -> tuple[socket.socket, Inside]:
+    """All that a world has, and the socket to call it at."""
     namespace.mount("none", "/", flags=namespace.MS_REC | namespace.MS_PRIVATE)
     netns.leave()
     netns.disable_ipv6()
@@ -243,9 +263,7 @@ def _live(directory: Path, seed: str, with_router: bool) -> int:
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.bind(str(directory / SOCKET_NAME))
     server.listen()
-    while True:
-        caller, _address = server.accept()
-        threading.Thread(target=remote.answer, args=(caller, inside), daemon=True).start()
+    return server, inside
 
 
 def _begin(work: Callable[[], None]) -> None:

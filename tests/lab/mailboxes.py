@@ -5,15 +5,23 @@ from __future__ import annotations
 import email
 import email.policy
 import imaplib
+import io
+import os
 import re
+import select
+import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tests.lab.daemonroot import DaemonRoot
 from tests.lab.processes import end
+
+PATIENCE = 60.0
+"""Seconds that a server may be silent, or take to read what it is sent, before its session counts as broken."""
 
 
 class MailboxError(Exception):
@@ -31,6 +39,23 @@ class Message:
     size: int
 
 
+class _Patient(io.RawIOBase):
+    """What comes out of a pipe; raises TimeoutError when nothing does for PATIENCE seconds."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._ready = select.poll()
+        self._ready.register(pipe, select.POLLIN)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._ready.poll(PATIENCE * 1000):
+            raise TimeoutError
+        return os.readv(self._pipe, [buffer])
+
+
 class _Pipe(imaplib.IMAP4):
     """An IMAP session with a server process of our own, which greets with PREAUTH (RFC 9051, 7.1.4)."""
 
@@ -39,20 +64,34 @@ class _Pipe(imaplib.IMAP4):
         super().__init__()
 
     def open(self, host: str = "", port: int = 0, timeout: float | None = None) -> None:
-        self.process = self._root.start(*self._words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.sock, theirs = socket.socketpair()
+        self.sock.settimeout(PATIENCE)
+        with theirs:  # only for what it hears: Dovecot wants no socket to speak to, but one says when it is full
+            self.process = self._root.start(*self._words, stdin=theirs, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self._said = io.BufferedReader(_Patient(self.process.stdout.fileno()))
 
     def read(self, size: int) -> bytes:
-        assert self.process.stdout is not None
-        return self.process.stdout.read(size)
+        with self._broken_by_silence():
+            return self._said.read(size)
 
     def readline(self) -> bytes:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
+        with self._broken_by_silence():
+            return self._said.readline()
 
     def send(self, data: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
+        with self._broken_by_silence():
+            super().send(data)
+
+    @contextmanager
+    def _broken_by_silence(self) -> Iterator[None]:
+        """A session whose other end is silent or gone is of no use any more, which imaplib says by `abort`."""
+        try:
+            yield
+        except TimeoutError:
+            raise self.abort(f"the mailbox's server was silent for {PATIENCE:g} s: {' '.join(self._words)}") from None
+        except OSError as error:
+            raise self.abort(f"the mailbox's server is gone: {error}: {' '.join(self._words)}") from None
 
     def append_all(self, folder: str, told: str, messages: Sequence[bytes]) -> Any:
         """APPEND with several messages (RFC 3502) that wait for no leave (RFC 7888); imaplib knows only one by one."""
@@ -64,7 +103,10 @@ class _Pipe(imaplib.IMAP4):
         return self._command_complete("APPEND", tag)
 
     def shutdown(self) -> None:
+        self.sock.close()
         end(self.process)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 def quoted(name: str) -> str:

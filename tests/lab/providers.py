@@ -77,7 +77,13 @@ class Provider:
     sent_folder: str | None = None
     """Where a copy of each mail sent is filed unasked; None where that is the mail program's business."""
     all_folder: str | None = None
-    """Where a copy of each mail is kept, whatever folder it is in."""
+    """Where a copy is put of each mail that comes in or is sent. It is a mail of its own: flags, moving and
+    deleting one change nothing of the other, as they do at the real one; and what a program appends to another folder
+    is not copied there."""
+    by_token_only: bool = False
+    """It asks for no password, in IMAP or SMTP."""
+    ignores_spaces: bool = False
+    """It takes a password with spaces in it or without them: it shows its app passwords in groups of four."""
     size_limit: int = 26_214_400
     """Bytes of the largest message taken, encoded as it is sent."""
     lacks: tuple[str, ...] = ()
@@ -105,6 +111,9 @@ class Provider:
             found |= dict.fromkeys(self.tokens.names, where["web"])
         return found | {self.mx_name: where["mx"]}
 
+
+NO_PASSWORDS = Refusal(imap="[AUTHENTICATIONFAILED] no password is taken", smtp="no password is taken")
+"""Of a provider that never asks for one."""
 
 IMAPS, IMAP = Port("imap", 993, wrapped=True), Port("imap", 143)
 SUBMISSIONS, SUBMISSION = Port("smtp", 465, wrapped=True), Port("smtp", 587)
@@ -144,6 +153,7 @@ GMAIL = Provider(
     foreign_sender="rewrite",
     sent_folder="[Gmail]/Sent Mail",
     all_folder="[Gmail]/All Mail",
+    ignores_spaces=True,
     lacks=("QRESYNC", "THREAD=REFERENCES", "THREAD=REFS", "THREAD=ORDEREDSUBJECT", "SORT", "SORT=DISPLAY"),
     tokens=TokenSite(
         names=("oauth2.googleapis.com", "accounts.google.com"),
@@ -167,7 +177,7 @@ YAHOO = Provider(
     ports=(IMAPS, SUBMISSIONS, SUBMISSION, MX),
     folders=(
         Folder("Archive", "Archive"),
-        Folder("Bulk Mail", "Junk"),
+        Folder("Bulk", "Junk"),
         Folder("Draft", "Drafts"),
         Folder("Sent", "Sent"),
         Folder("Trash", "Trash"),
@@ -193,23 +203,17 @@ OUTLOOK = Provider(
     ports=(IMAPS, SUBMISSION, MX, WEB),
     folders=(
         Folder("Archive", "Archive"),
-        Folder("Deleted Items", "Trash"),
+        Folder("Deleted", "Trash"),
         Folder("Drafts", "Drafts"),
-        Folder("Junk Email", "Junk"),
-        Folder("Sent Items", "Sent"),
+        Folder("Junk", "Junk"),
+        Folder("Sent", "Sent"),
     ),
-    wrong_password=Refusal(
-        imap="[AUTHENTICATIONFAILED] LOGIN failed.",
-        smtp="5.7.3 Authentication unsuccessful [BM1PR01CA0123.INDPRD01.PROD.OUTLOOK.COM]",
-    ),
-    ordinary_password=Refusal(
-        imap="[AUTHENTICATIONFAILED] LOGIN failed.",
-        smtp="5.7.139 Authentication unsuccessful, basic authentication is disabled. "
-        "[BM1PR01CA0123.INDPRD01.PROD.OUTLOOK.COM]",
-    ),
+    wrong_password=NO_PASSWORDS,
+    ordinary_password=NO_PASSWORDS,
     unknown_person="550 5.5.0 Requested action not taken: mailbox unavailable.",
     foreign_sender="refuse",
-    sent_folder="Sent Items",
+    sent_folder="Sent",
+    by_token_only=True,
     size_limit=37_748_736,
     lacks=("QRESYNC", "CONDSTORE", "COMPRESS=DEFLATE"),
     tokens=TokenSite(

@@ -64,7 +64,7 @@ class Fates:
     overflowed: int = 0
     """They found the modem's queue full."""
     silenced: int = 0
-    """They were offered, waiting or on the air while the link was down or in a drop."""
+    """They were offered, waiting or on the air while the link was down, in a drop, or became another one."""
 
 
 @dataclass(slots=True)
@@ -73,6 +73,8 @@ class _Waiting:
     frame: bytes
     size: int
     key: Key
+    counted: bool = True
+    """False: it was offered before the counting began anew."""
 
 
 def describe(frame: bytes, way: int) -> tuple[Key, int]:
@@ -95,9 +97,8 @@ class Wire:
 
     def __init__(self, link: Link, seed: object, now: float) -> None:
         self.seed = seed
-        self._chances = [random.Random(f"{seed} loss {way}") for way in WAYS]
         self._queues: list[deque[_Waiting]] = [deque(), deque()]
-        self._air: list[deque[tuple[float, bytes]]] = [deque(), deque()]
+        self._air: list[deque[tuple[float, _Waiting]]] = [deque(), deque()]
         self._free_at = [now, now]
         self._tally: dict[Key, list[int]] = {}
         self._fates = dict.fromkeys(("delivered", "lost", "overflowed", "silenced"), 0)
@@ -107,17 +108,26 @@ class Wire:
         self._cut_time = math.inf
         self._silent = False
         self._turn = math.inf
-        self.link = link
         self.use(link, now)
 
-    def use(self, link: Link, now: float) -> None:
-        """Be this link from now on. What waits or is on the air keeps the times that it has."""
+    def use(self, link: Link, now: float, *, first_drop: float | None = None) -> None:
+        """Be this link from now on, as if it had never been another one; what waits or is on the air is gone.
+
+        Losses and drops begin as they did the last time. `first_drop`: the first drop begins at a random, seeded
+        point of the next so many seconds; else it may be long in coming. Raises ValueError when the link has none.
+        """
+        if first_drop is not None and link.drops is None:
+            raise ValueError(f"this link has no drops, so none can come in the first {first_drop:g} s: {link}")
         self.link = link
+        self._chances = [random.Random(f"{self.seed} loss {way}") for way in WAYS]
         self._drops = random.Random(f"{self.seed} drops")
         self._silent = False
-        self._turn = now + self._drops.expovariate(1 / link.drops.every) if link.drops else math.inf
-        if not link.passes:
-            self._silence(now)
+        self._turn = math.inf
+        if link.drops is not None:
+            wait = self._drops.expovariate(1 / link.drops.every)
+            early = random.Random(f"{self.seed} first drop")
+            self._turn = now + (wait if first_drop is None else early.uniform(0, first_drop))
+        self._silence(now)
 
     @property
     def open(self) -> bool:
@@ -190,8 +200,9 @@ class Wire:
             elif what == "send":
                 self._send(way)
             else:
-                out.append((way, self._air[way].popleft()[1]))
-                self._fates["delivered"] += 1
+                arrived = self._air[way].popleft()[1]
+                out.append((way, arrived.frame))
+                self._fates["delivered"] += arrived.counted
 
     def counts(self) -> dict[str, Counts]:
         """What went over the wire so far, by far address in its usual spelling, or by "arp", "dhcp", "other"."""
@@ -205,22 +216,24 @@ class Wire:
         return replace(Fates(), **self._fates)
 
     def reset_counts(self) -> None:
-        """Begin to count anew."""
+        """Begin to count anew: what is offered from now on, and not what waits or is on the air already."""
+        for way in WAYS:
+            for waiting in (*self._queues[way], *(flying for _, flying in self._air[way])):
+                waiting.counted = False
         self._tally.clear()
         self._fates = dict.fromkeys(self._fates, 0)
 
     def _send(self, way: int) -> None:
         """The modem has sent the first frame of its queue."""
         sent = self._queues[way].popleft()
-        numbers = self._tally.setdefault(sent.key, [0, 0, 0, 0])
-        numbers[way] += sent.size
-        numbers[2 + way] += 1
+        if sent.counted:
+            numbers = self._tally.setdefault(sent.key, [0, 0, 0, 0])
+            numbers[way] += sent.size
+            numbers[2 + way] += 1
         if self.link.loss and self._chances[way].random() < self.link.loss:
-            self._fates["lost"] += 1
+            self._fates["lost"] += sent.counted
         else:
-            air = self._air[way]
-            arrival = sent.sent_at + self.link.delay / 2
-            air.append((max(arrival, air[-1][0]) if air else arrival, sent.frame))
+            self._air[way].append((sent.sent_at + self.link.delay / 2, sent))
         if self._cut_bytes is not None:
             self._cut_bytes -= sent.size
             if self._cut_bytes <= 0:
@@ -244,7 +257,8 @@ class Wire:
     def _silence(self, now: float) -> None:
         """What waits and what is on the air is gone."""
         for way in WAYS:
-            self._fates["silenced"] += len(self._queues[way]) + len(self._air[way])
+            gone = (*self._queues[way], *(flying for _, flying in self._air[way]))
+            self._fates["silenced"] += sum(waiting.counted for waiting in gone)
             self._queues[way].clear()
             self._air[way].clear()
             self._free_at[way] = now

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import statistics
 import struct
 from itertools import pairwise
 
 import pytest
 
 from tests.lab.links import LINKS, Drops, Link, link_named
-from tests.lab.wire import FROM_FAR, TO_FAR, Counts, Wire
+from tests.lab.wire import FROM_FAR, TO_FAR, Counts, Fates, Wire
 
 NODE, FAR, OTHER = "192.0.2.10", "203.0.113.25", "203.0.113.26"
 
@@ -132,6 +133,53 @@ def test_loss_is_the_stated_share_and_the_same_for_the_same_seed() -> None:
     assert lost_of(2, 2_500) != lost
 
 
+def test_a_link_that_comes_into_use_has_the_same_bad_luck_whatever_was_before() -> None:
+    def after(packets_before: int) -> list[tuple[float, int]]:
+        line = wire(7, loss=0.5)
+        for number in range(packets_before):
+            line.offer(number % 2, packet(NODE, FAR, 100), number)
+        line.due(1000.0)
+        line.use(LINKS["gprs"], 1000.0)
+        for number in range(5000):
+            line.offer(number % 2, packet(NODE, FAR, 100), 1000.0 + number)
+        return arrivals(line, 7000.0)
+
+    assert after(0) == after(11) == after(300)
+
+
+@pytest.mark.parametrize("after", ["lan", "edge", "none"])
+def test_a_link_that_comes_into_use_knows_nothing_of_what_was_before(after: str) -> None:
+    line = Wire(LINKS["gprs"], 1, 0.0)
+    for _ in range(10):
+        line.offer(TO_FAR, packet(NODE, FAR, 1500), 0.0)
+    line.due(0.4)
+    line.use(LINKS[after], 0.4)
+    assert line.next_event() == math.inf
+    line.reset_counts()
+    line.offer(TO_FAR, packet(NODE, FAR, 375), 0.4)
+    line.offer(FROM_FAR, packet(FAR, NODE, 375), 0.4)
+    came = {"lan": [(0.4, TO_FAR), (0.4, FROM_FAR)], "edge": [(0.625, TO_FAR), (0.625, FROM_FAR)], "none": []}[after]
+    assert arrivals(line) == came
+    assert line.counts() == ({FAR: Counts(375, 375, 1, 1)} if came else {})
+    assert line.fates() == (Fates(delivered=2) if came else Fates(silenced=2))
+
+
+def test_what_is_on_its_way_when_the_counting_begins_anew_comes_and_is_not_counted() -> None:
+    line = wire(rate=8_000, delay=2.0, loss=0.3)
+    line.cut_after(0.0, count=2_500)
+    for _ in range(2):
+        line.offer(TO_FAR, packet(NODE, FAR, 1000), 0.0)
+    line.due(1.5)
+    line.reset_counts()
+    line.offer(TO_FAR, packet(NODE, FAR, 1000), 1.5)
+    line.due(2.5)
+    assert (line.counts(), line.fates()) == ({}, Fates())
+    line.due(9.0)
+    assert line.state() == "cut", "the bytes that a cut waits for count on"
+    assert line.counts() == {FAR: Counts(to_far=1000, packets_to_far=1)}
+    assert line.fates() in (Fates(silenced=1), Fates(lost=1))
+
+
 def test_silence_swallows_what_waits_what_flies_and_what_comes() -> None:
     line = wire(rate=8_000, delay=4.0, queue=10)
     for _ in range(4):
@@ -177,7 +225,7 @@ def test_a_cut_by_time_comes_at_its_time() -> None:
 
 
 def silences(seed: int, hours: float) -> list[tuple[float, float]]:
-    line = Wire(Link(drops=Drops(every=180, shortest=1, longest=60)), seed, 0.0)
+    line = Wire(LINKS["gprs"], seed, 0.0)
     found, began = [], None
     while (now := line.next_event()) < hours * 3600:
         line.due(now)
@@ -189,7 +237,7 @@ def silences(seed: int, hours: float) -> list[tuple[float, float]]:
     return found
 
 
-def test_drops_come_at_seeded_times_and_last_one_to_sixty_seconds() -> None:
+def test_drops_of_gprs_come_at_seeded_times_and_last_one_to_sixty_seconds() -> None:
     found = silences(7, 200)
     assert all(0.999 <= length <= 60.001 for _, length in found)
     assert min(length for _, length in found) < 2 and max(length for _, length in found) > 50
@@ -210,25 +258,85 @@ def test_a_packet_in_a_drop_is_gone() -> None:
     assert len(line.due(start + 5)) == 1
 
 
-def test_a_shorter_delay_does_not_let_packets_overtake() -> None:
-    line = wire(delay=10.0)
-    line.offer(TO_FAR, packet(NODE, FAR, 101), 0.0)
-    line.due(0.0)
-    line.use(Link(), 1.0)
-    line.offer(TO_FAR, packet(NODE, FAR, 102), 1.0)
-    assert [frame[17] for _, frame in line.due(99.0)] == [101, 102]
+def test_a_first_drop_can_be_had_soon() -> None:
+    soon = [first_drop(seed, 20.0) for seed in range(200)]
+    assert all(0 <= when < 20 for when in soon) and max(soon) > 15 and min(soon) < 5
+    assert first_drop(3, 20.0) == first_drop(3, 20.0)
+    assert sum(first_drop(seed, None) > 180 for seed in range(200)) > 50, "which is why"
 
 
-def test_gprs_carries_about_its_rate_over_half_an_hour_of_rain() -> None:
-    line = Wire(LINKS["gprs"], 5, 0.0)
-    for step in range(9_000):
-        line.due(step / 5)
-        line.offer(FROM_FAR, packet(OTHER, NODE, 1152), step / 5)
-    line.due(1800.0)
-    rate = line.counts()[OTHER].from_far * 8 / 1800
-    assert 34_000 < rate < 40_000
+def first_drop(seed: int, within: float | None) -> float:
+    line = Wire(LINKS["lan"], seed, 0.0)
+    line.use(LINKS["gprs"], 100.0, first_drop=within)
+    begun = line.next_event()
+    line.due(begun)
+    assert line.state() == "drop"
+    assert 1 <= line.next_event() - begun <= 60
+    return begun - 100.0
+
+
+def test_a_link_without_drops_can_have_no_first_one() -> None:
+    line = Wire(LINKS["gprs"], 1, 0.0)
+    with pytest.raises(ValueError, match="has no drops, so none can come in the first 20 s"):
+        line.use(LINKS["edge"], 1.0, first_drop=20.0)
+    assert line.link == LINKS["gprs"]
+
+
+# ---- the kinds of link there are: what the lab promises of each, and what is measured
+
+
+def test_the_kinds_of_link_are_those_the_lab_promises() -> None:
+    """As docs/lab.md has them; a queue holds what modems hold."""
+    rain = Drops(every=180, shortest=1, longest=60)
+    promised = {
+        "lan": Link(),
+        "edge": Link(rate=120_000, delay=0.4, queue=2.0),
+        "gprs": Link(rate=40_000, delay=0.7, loss=0.02, drops=rain, queue=4.0),
+        "none": Link(passes=False),
+    }
+    assert promised == LINKS
+
+
+@pytest.mark.parametrize(("name", "promised"), [("edge", 0.4), ("gprs", 0.7)])
+def test_a_kind_of_link_has_its_round_trip(name: str, promised: float) -> None:
+    line, size = Wire(LINKS[name], 2, 0.0), 84
+    took: list[list[float]] = [[], []]
+    for start in range(0, 3600, 10):
+        line.due(start)
+        line.offer(TO_FAR, packet(NODE, FAR, size), start)
+        line.offer(FROM_FAR, packet(FAR, NODE, size), start)
+        for when, way in arrivals(line, start + 5):
+            took[way].append(when - start)
+    sending = size * 8 / (LINKS[name].rate or math.inf)
+    for way in (TO_FAR, FROM_FAR):
+        assert len(took[way]) > 300
+        assert min(took[way]) == pytest.approx(promised / 2 + sending, abs=0.001) == max(took[way])
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "share", "loss"), [("edge", 120_000, (0.999, 1.0), 0.0), ("gprs", 40_000, (0.88, 0.965), 0.02)]
+)
+def test_a_kind_of_link_carries_its_rate_each_way_less_its_drops(
+    name: str, rate: int, share: tuple[float, float], loss: float
+) -> None:
+    """With more on offer both ways than it can carry, for 20 minutes and more. Drops are 7 % of the time of gprs."""
+    line, size = Wire(LINKS[name], 5, 0.0), 1152
+    came: list[list[float]] = [[], []]
+    step = size * 8 / rate / 1.2
+    for number in range(20_000):
+        now = number * step
+        for when, way in arrivals(line, now):
+            came[way].append(when)
+        line.offer(TO_FAR, packet(NODE, OTHER, size), now)
+        line.offer(FROM_FAR, packet(OTHER, NODE, size), now)
+    counts = line.counts()[OTHER]
+    for way, carried in ((TO_FAR, counts.to_far), (FROM_FAR, counts.from_far)):
+        gaps = [later - earlier for earlier, later in pairwise(came[way])]
+        assert size * 8 / statistics.median(gaps) == pytest.approx(rate, rel=0.001)
+        assert share[0] <= carried * 8 / (20_000 * step) / rate <= share[1], way
     fates = line.fates()
-    assert 0.01 < fates.lost / (fates.lost + fates.delivered) < 0.03
+    assert fates.lost / (fates.lost + fates.delivered) == pytest.approx(loss, abs=0.003)
+    assert fates.overflowed > 0
 
 
 def test_an_unknown_link_is_answered_with_those_there_are() -> None:

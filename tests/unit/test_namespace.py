@@ -112,6 +112,19 @@ def test_missing_subordinate_ids_are_told_with_the_command_that_gives_them(monke
 
 
 @needs_namespace
+@pytest.mark.parametrize("call", ["setgroups", "setresgid", "setresuid"])
+def test_namespace_whose_root_may_do_nothing_is_told_in_one_line_with_what_mends_it(call: str) -> None:
+    """So it is on Ubuntu 24.04, whose AppArmor lets a user make a namespace and takes all rights in it."""
+    forbid = f"import errno, os\ndef forbid(*_): raise PermissionError(errno.EPERM, 'no')\nos.{call} = forbid\n"
+    words = [sys.executable, "-c", forbid + PRELUDE.format(body="    print('inside')")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (99, "")
+    message, hint = done.stderr.splitlines()
+    assert message == "the kernel does not let us be root in a user namespace: Operation not permitted"
+    assert "sudo sysctl -w" in hint and "kernel.apparmor_restrict_unprivileged_userns=0" in hint
+
+
+@needs_namespace
 def test_inside_is_root_process_1_and_may_give_files_to_any_user(tmp_path: Path) -> None:
     done = inside(f"""
 path = Path({str(tmp_path)!r}, "file")
