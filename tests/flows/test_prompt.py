@@ -114,9 +114,7 @@ def test_the_machine_can_be_asked_and_looked_at_and_is_gone_after_ctrl_d(
 
         terminal.ask("node.snapshot('here'); node.plug_dongle(dongle); print('plugged', 'in')", "^plugged in$", 300)
         terminal.ask("node.snapshot('there')", "^no snapshot can be made: unplug the dongle first$")
-        terminal.ask(
-            "node.restore('here'); node.succeed('cd /dev; ls ttyUSB* ttyAMA0 || true')", "^ttyAMA0$", 300
-        )
+        terminal.ask("node.restore('here'); node.succeed('cd /dev; ls ttyUSB* ttyAMA0 || true')", "^ttyAMA0$", 300)
 
         # Ctrl-C ends what is being waited for, and the next answer is the next question's
         terminal.ask("print('it', 'waits'); world.uplink.wait_for_state('cut', 300)", "^it waits$")
