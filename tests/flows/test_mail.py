@@ -183,6 +183,7 @@ def test_new_uidvalidity_loses_and_doubles_nothing(office: MailOffice, trouble: 
     assert sorted(mail.subject for mail in office.world.internet.messages(GMAIL)) == ["after", *subjects]
 
 
+@pytest.mark.long
 def test_changed_password_is_told_and_once_corrected_nothing_is_lost(office: MailOffice, trouble: Trouble) -> None:
     internet = office.world.internet
     internet.set_password(GMAIL, "qqqqwwwweeeerrrr")
