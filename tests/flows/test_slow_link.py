@@ -10,8 +10,8 @@ from tests.flows.mailoffice import ARRIVES, ASHA, FRIEND, RAVI, MailOffice, lett
 from tests.lab.links import LINKS
 
 GMAIL, GENERIC = ASHA.addresses[0], RAVI.addresses[0]
-FIRST_DROP = 10.0
-"""Seconds within which the link is gone for the first time; a mail of SIZE bytes takes longer."""
+FIRST_DROP = 5.0
+"""Seconds within which the link is gone for the first time; a mail of SIZE bytes takes 8 at the least."""
 SIZE = 40_000
 LIMIT = 3 * ARRIVES
 
@@ -29,7 +29,7 @@ def test_mail_goes_out_and_comes_in_once_over_gprs_with_a_drop_on_the_way(office
     office.wait_for_arrival(FRIEND, "from the village", LIMIT)
     office.wait_for_outbox(number, "sent", limit=LIMIT)
     office.wait_for_mail(RAVI, "from far", limit=LIMIT)
-    assert uplink.fates().lost > 0 < uplink.fates().silenced
+    assert uplink.fates().silenced > 0
     counts = uplink.counts()
     for provider in ("gmail", "generic"):
         size = counts[provider].to_far + counts[provider].from_far

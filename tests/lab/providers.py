@@ -77,9 +77,8 @@ class Provider:
     sent_folder: str | None = None
     """Where a copy of each mail sent is filed unasked; None where that is the mail program's business."""
     all_folder: str | None = None
-    """Where a copy is put of each mail that comes in or is sent. It is a mail of its own: flags, moving and
-    deleting one change nothing of the other, as they do at the real one; and what a program appends to another folder
-    is not copied there."""
+    """Where a copy is put of each mail that comes in or is sent. Unlike at the real one it is a mail of its own:
+    flags, moving and deleting change nothing of the other, and what a program appends elsewhere is not copied."""
     by_token_only: bool = False
     """It asks for no password, in IMAP or SMTP."""
     ignores_spaces: bool = False
